@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+//! The words that may follow `pam_keyinit.so` on a configuration line, pam.d(5).
+#![forbid(unsafe_code)]
+
+use core::ffi::CStr;
+
+/// What the lines of a handle's stacks have asked for so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Say in the log what is done.
+    pub debug: bool,
+    /// Make a session keyring also where the process has one of its own.
+    pub force: bool,
+    /// Revoke the session keyring at the end.
+    pub revoke: bool,
+}
+
+impl Options {
+    /// Adds what `word` asks for. False if nobody knows the word: case counts, and it has to match whole.
+    pub fn add(&mut self, word: &CStr) -> bool {
+        match word.to_bytes() {
+            b"debug" => self.debug = true,
+            b"force" => self.force = true,
+            b"revoke" => self.revoke = true,
+            _ => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//! The handle of pam(3), as far as the module needs it: who logs in, what the handle keeps for us, and the log.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::fmt::{self, Write};
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+
+use crate::error::Error;
+use crate::session::Session;
+use crate::sys::{self, PamHandle};
+
+/// A return code of libpam, security/_pam_types.h.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Code(c_int);
+
+impl Code {
+    pub const SUCCESS: Code = Code(0);
+    pub const BUF_ERR: Code = Code(5);
+    pub const USER_UNKNOWN: Code = Code(10);
+    pub const SESSION_ERR: Code = Code(14);
+    pub const CRED_ERR: Code = Code(17);
+    pub const IGNORE: Code = Code(25);
+}
+
+impl From<c_int> for Code {
+    fn from(code: c_int) -> Code {
+        Code(code)
+    }
+}
+
+impl From<Code> for c_int {
+    fn from(code: Code) -> c_int {
+        code.0
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How much a line of the log matters, syslog(3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    Critical = libc::LOG_CRIT as isize,
+    Error = libc::LOG_ERR as isize,
+    Warning = libc::LOG_WARNING as isize,
+    Notice = libc::LOG_NOTICE as isize,
+    Debug = libc::LOG_DEBUG as isize,
+}
+
+/// libpam's handle, for the length of one call of the module.
+pub struct Handle<'call> {
+    pamh: NonNull<PamHandle>,
+    call: PhantomData<&'call ()>,
+}
+
+impl<'call> Handle<'call> {
+    /// The handle and the place in it where the session is kept. None for a null pointer.
+    ///
+    /// # Safety
+    /// `pamh` is null, or a handle of libpam's that stays valid, and is used by this thread alone, for `'call`. For that
+    /// time nobody makes another of it.
+    pub unsafe fn new(pamh: *mut PamHandle) -> Option<(Handle<'call>, Store<'call>)> {
+        let pamh = NonNull::new(pamh)?;
+        Some((Handle { pamh, call: PhantomData }, Store { pamh, call: PhantomData }))
+    }
+
+    /// The name of the user who logs in; libpam asks for it if nobody has yet.
+    ///
+    /// # Errors
+    /// What pam_get_user(3) answered.
+    pub fn user(&self) -> Result<&'call CStr, Error<'call>> {
+        let mut name: *const c_char = ptr::null();
+        // SAFETY: `Handle` holds a valid handle, `name` is a place for a pointer, and a null prompt means the default.
+        let code = unsafe { sys::pam_get_user(self.pamh.as_ptr(), &raw mut name, ptr::null()) };
+        if Code(code) != Code::SUCCESS || name.is_null() {
+            return Err(Error::NoUser(Code(code)));
+        }
+        // SAFETY: of pam_get_user's success: a string that stays until PAM_USER is set anew, and nobody sets it here.
+        Ok(unsafe { CStr::from_ptr(name) })
+    }
+
+    /// Uid and gid in the passwd entry of `name`, or None if there is none.
+    pub fn ids_of(&self, name: &CStr) -> Option<(u32, u32)> {
+        // SAFETY: a valid handle and a string with its NUL.
+        let entry = unsafe { sys::pam_modutil_getpwnam(self.pamh.as_ptr(), name.as_ptr()) };
+        // SAFETY: pam_modutil_getpwnam(3) returns null or an entry that libpam keeps as long as the handle.
+        unsafe { entry.as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid))
+    }
+
+    /// Writes a line to the log with libpam's prefix, `pam_keyinit(service:type): `.
+    pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
+        let mut text = Line { bytes: [0; Line::SIZE], length: 0 };
+        // A line that does not fit is cut: there is nobody to tell of it, and `Line` itself never fails.
+        let _ = text.write_fmt(line);
+        // SAFETY: a valid handle; "%s" takes one string, and `Line` keeps a NUL at its end.
+        unsafe { sys::pam_syslog(self.pamh.as_ptr(), level as c_int, c"%s".as_ptr(), text.bytes.as_ptr()) };
+    }
+}
+
+/// The place in libpam's handle where the [`Session`] is kept, pam_set_data(3). Several handles in a process, and several
+/// threads, know nothing of each other.
+pub struct Store<'call> {
+    pamh: NonNull<PamHandle>,
+    call: PhantomData<&'call ()>,
+}
+
+impl Store<'_> {
+    /// The session under its name in the handle. With the version in it, an old and a new module in one process, as
+    /// during an upgrade, do not read each other's memory.
+    const NAME: *const c_char = concat!("pam_keyinit.rs ", env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast();
+
+    /// The handle's session, if it has one yet.
+    pub fn session(&mut self) -> Option<&mut Session> {
+        let mut kept: *const c_void = ptr::null();
+        // SAFETY: a valid handle, a string with its NUL, and a place for a pointer.
+        let code = unsafe { sys::pam_get_data(self.pamh.as_ptr(), Store::NAME, &raw mut kept) };
+        if Code(code) != Code::SUCCESS {
+            return None;
+        }
+        // SAFETY: under this name only `session_or_new` stores, and what it stores is a `Session` or null; libpam hands
+        // out its address but never looks at it, and this borrow of the one `Store` keeps others away.
+        unsafe { kept.cast_mut().cast::<Session>().as_mut() }
+    }
+
+    /// The handle's session, a new one if it has none yet.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`], [`Error::NoState`].
+    pub fn session_or_new(&mut self) -> Result<&mut Session, Error<'static>> {
+        if self.session().is_none() {
+            self.keep_new()?;
+        }
+        self.session().ok_or(Error::NoMemory)
+    }
+
+    fn keep_new(&mut self) -> Result<(), Error<'static>> {
+        // SAFETY: asks for memory of a size that is not 0.
+        let memory = unsafe { sys::malloc(size_of::<Session>()) }.cast::<Session>();
+        if memory.is_null() {
+            return Err(Error::NoMemory);
+        }
+        // SAFETY: memory of a session's size, aligned for every type, malloc(3).
+        unsafe { memory.write(Session::default()) };
+        // SAFETY: a valid handle, a string with its NUL, and memory that `free_session` can free.
+        let code = unsafe { sys::pam_set_data(self.pamh.as_ptr(), Store::NAME, memory.cast(), Some(free_session)) };
+        if Code(code) == Code::SUCCESS {
+            return Ok(());
+        }
+        // SAFETY: from malloc above, and libpam, having failed, did not keep it.
+        unsafe { sys::free(memory.cast()) };
+        Err(Error::NoState(Code(code)))
+    }
+}
+
+/// What libpam calls in pam_end(3), in every process that calls it, forked children too. So it touches no keyring: the
+/// session may go on in another process.
+unsafe extern "C" fn free_session(_: *mut PamHandle, session: *mut c_void, _: c_int) {
+    // SAFETY: `session` is from `keep_new`, is dropped once, and a `Session` owns nothing but its own memory.
+    unsafe { sys::free(session) }
+}
+
+/// A line of the log, cut at its size.
+struct Line {
+    bytes: [u8; Line::SIZE],
+    length: usize,
+}
+
+impl Line {
+    const SIZE: usize = 640;
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // The last byte stays 0.
+        let free = self.bytes.iter_mut().take(Line::SIZE - 1).skip(self.length);
+        for (place, &byte) in free.zip(text.as_bytes()) {
+            *place = byte;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
