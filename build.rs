@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! Linker options of the module. Linking libpam needs no option: see `src/sys.rs`.
+//! Linker options of the module. Linking libpam needs none: see `src/sys.rs`.
 
 fn main() {
+    let directory = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     for option in [
         "-nostartfiles",              // no constructor and no destructor: the C start files would only add code
         "-lc",                        // without std nobody else asks for it
         "-Wl,-soname,pam_keyinit.so", // the name it is installed under
         "-Wl,-z,defs",                // an unresolved symbol is an error now, not at somebody's login
-        "-Wl,-z,now,-z,relro",        // nothing stays writable that need not
-        "-Wl,-z,noexecstack",
+        "-Wl,-z,now,-z,relro,-z,noexecstack",
+        "-Wl,--no-eh-frame-hdr",
+        &format!("-Wl,-T,{directory}/unwind.ld"),
     ] {
         println!("cargo:rustc-link-arg-cdylib={option}");
     }
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=unwind.ld");
 }

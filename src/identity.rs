@@ -6,38 +6,8 @@
 //! signal and its dumpable flag, prctl(2). All calls are for the calling thread alone.
 #![forbid(unsafe_code)]
 
-use core::fmt;
-
-use crate::error::{Errno, Error};
-use crate::sys;
-
-/// Uids or gids.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// Uids.
-    User,
-    /// Gids.
-    Group,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::User => "uid",
-            Kind::Group => "gid",
-        })
-    }
-}
-
-/// The capabilities that lift the restrictions of setresuid(2) and setresgid(2); their numbers are the kernel's,
-/// linux/capability.h.
-#[derive(Clone, Copy)]
-pub enum Capability {
-    /// `CAP_SETGID`.
-    SetGid = 6,
-    /// `CAP_SETUID`.
-    SetUid = 7,
-}
+use crate::error::{Error, Failure};
+use crate::sys::{self, Kind};
 
 /// What [`Identity::give_back`] has to undo.
 #[must_use = "the thread goes on under the user's real ids until they are given back"]
@@ -51,14 +21,11 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::TakeOn`], [`Error::NoWayBack`]: the thread has the ids it had before. [`Error::GiveBack`]: it has not.
-    pub fn take_on(uid: u32, gid: u32) -> Result<Identity, Error<'static>> {
-        let group = Taken::take_on(Kind::Group, gid)?;
-        match Taken::take_on(Kind::User, uid) {
+    pub fn take_on(uid: u32, gid: u32) -> Result<Identity, Failure> {
+        let group = Taken::take_on(&sys::GROUP, gid)?;
+        match Taken::take_on(&sys::USER, uid) {
             Ok(user) => Ok(Identity { user, group }),
-            Err(error) => {
-                Identity { user: None, group }.give_back()?;
-                Err(error)
-            }
+            Err(failure) => Identity { user: None, group }.give_back().and(Err(failure)),
         }
     }
 
@@ -66,7 +33,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::GiveBack`]: the thread has a wrong real or filesystem id.
-    pub fn give_back(self) -> Result<(), Error<'static>> {
+    pub fn give_back(self) -> Result<(), Failure> {
         let user = self.user.map_or(Ok(()), Taken::give_back);
         let group = self.group.map_or(Ok(()), Taken::give_back);
         user.and(group)
@@ -75,49 +42,42 @@ impl Identity {
 
 /// One real id that was changed.
 struct Taken {
-    kind: Kind,
+    kind: &'static Kind,
     real: u32,
     /// The filesystem id, where it was not the effective one: setresuid(2) makes it that.
     filesystem: Option<u32>,
 }
 
 impl Taken {
-    fn take_on(kind: Kind, id: u32) -> Result<Option<Taken>, Error<'static>> {
-        let failed = |errno| Error::TakeOn { kind, id, errno };
-        let [real, effective, saved] = sys::thread_ids(kind).map_err(failed)?;
+    fn take_on(kind: &'static Kind, id: u32) -> Result<Option<Taken>, Failure> {
+        let refused = |errno| Error::TakeOn.because(errno);
+        let [real, effective, saved] = sys::thread_ids(kind).map_err(refused)?;
         if real == id {
             return Ok(None);
         }
-        if !can_give_back(kind, [real, effective, saved]).map_err(failed)? {
-            return Err(Error::NoWayBack { kind, id: real });
+        // The kernel lets a thread have an id again that is its effective or saved one, and any if it is capable. A
+        // thread that has uid 0 as its real uid only loses its capabilities with it, capabilities(7).
+        let keeps_capabilities = *kind == sys::GROUP || real != 0;
+        if real != effective
+            && real != saved
+            && !(keeps_capabilities && sys::thread_is_capable(kind).map_err(refused)?)
+        {
+            return Err(Error::NoWayBack.into());
         }
         let filesystem = sys::set_thread_fs_id(kind, u32::MAX);
-        sys::set_thread_real_id(kind, id).map_err(failed)?;
+        sys::set_thread_real_id(kind, id).map_err(refused)?;
         Ok(Some(Taken { kind, real, filesystem: (filesystem != effective).then_some(filesystem) }))
     }
 
-    fn give_back(self) -> Result<(), Error<'static>> {
+    fn give_back(self) -> Result<(), Failure> {
         let Taken { kind, real, filesystem } = self;
-        sys::set_thread_real_id(kind, real).map_err(|errno| Error::GiveBack { kind, id: real, errno })?;
+        sys::set_thread_real_id(kind, real).map_err(|errno| Error::GiveBack.because(errno))?;
         if let Some(id) = filesystem {
             sys::set_thread_fs_id(kind, id);
             if sys::set_thread_fs_id(kind, u32::MAX) != id {
-                return Err(Error::GiveBack { kind, id, errno: Errno(libc::EPERM) });
+                return Err(Error::GiveBack.because(libc::EPERM));
             }
         }
         Ok(())
-    }
-}
-
-/// Whether the kernel would let the thread have its real id again: it does so for an id that is also the effective or
-/// the saved one, and for a thread with the capability. A thread whose only id 0 is the real uid loses its
-/// capabilities with it, capabilities(7).
-fn can_give_back(kind: Kind, [real, effective, saved]: [u32; 3]) -> Result<bool, Errno> {
-    if real == effective || real == saved {
-        return Ok(true);
-    }
-    match kind {
-        Kind::Group => sys::thread_is_capable(Capability::SetGid),
-        Kind::User => Ok(real != 0 && sys::thread_is_capable(Capability::SetUid)?),
     }
 }

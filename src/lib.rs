@@ -10,9 +10,9 @@
 //! | [`session`] | the policy: what open, close and setcred do |
 //! | [`options`] | the words of the configuration line |
 //! | [`identity`] | takes on the user's real ids and gives them back |
-//! | [`keyring`] | the five keyctl(2) operations |
+//! | [`keyring`] | the keyctl(2) operations |
 //! | [`pam`] | the handle: user, state, log |
-//! | [`error`] | what can go wrong, and what the log says of it |
+//! | [`error`], [`log`] | what can go wrong, and what the log says of it |
 //! | [`sys`] | every C function and system call |
 #![cfg_attr(not(test), no_std)]
 
@@ -20,6 +20,7 @@ mod entry;
 mod error;
 mod identity;
 mod keyring;
+mod log;
 mod options;
 mod pam;
 mod session;

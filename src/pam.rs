@@ -2,17 +2,17 @@
 //! The handle of pam(3), as far as the module needs it: who logs in, what the handle keeps for us, and the log.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::fmt::{self, Write};
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
+use crate::log::Line;
 use crate::session::Session;
 use crate::sys::{self, PamHandle};
 
 /// A return code of libpam, security/_pam_types.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Code(c_int);
+pub struct Code(pub c_int);
 
 impl Code {
     pub const SUCCESS: Code = Code(0);
@@ -21,24 +21,6 @@ impl Code {
     pub const SESSION_ERR: Code = Code(14);
     pub const CRED_ERR: Code = Code(17);
     pub const IGNORE: Code = Code(25);
-}
-
-impl From<c_int> for Code {
-    fn from(code: c_int) -> Code {
-        Code(code)
-    }
-}
-
-impl From<Code> for c_int {
-    fn from(code: Code) -> c_int {
-        code.0
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// How much a line of the log matters, syslog(3).
@@ -72,12 +54,12 @@ impl<'call> Handle<'call> {
     ///
     /// # Errors
     /// What pam_get_user(3) answered.
-    pub fn user(&self) -> Result<&'call CStr, Error<'call>> {
+    pub fn user(&self) -> Result<&'call CStr, Failure> {
         let mut name: *const c_char = ptr::null();
         // SAFETY: `Handle` holds a valid handle, `name` is a place for a pointer, and a null prompt means the default.
         let code = unsafe { sys::pam_get_user(self.pamh.as_ptr(), &raw mut name, ptr::null()) };
         if Code(code) != Code::SUCCESS || name.is_null() {
-            return Err(Error::NoUser(Code(code)));
+            return Err(Error::NoUser.because(code));
         }
         // SAFETY: of pam_get_user's success: a string that stays until PAM_USER is set anew, and nobody sets it here.
         Ok(unsafe { CStr::from_ptr(name) })
@@ -91,13 +73,30 @@ impl<'call> Handle<'call> {
         unsafe { entry.as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid))
     }
 
-    /// Writes a line to the log with libpam's prefix, `pam_keyinit(service:type): `.
-    pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
-        let mut text = Line { bytes: [0; Line::SIZE], length: 0 };
-        // A line that does not fit is cut: there is nobody to tell of it, and `Line` itself never fails.
-        let _ = text.write_fmt(line);
-        // SAFETY: a valid handle; "%s" takes one string, and `Line` keeps a NUL at its end.
-        unsafe { sys::pam_syslog(self.pamh.as_ptr(), level as c_int, c"%s".as_ptr(), text.bytes.as_ptr()) };
+    /// Writes `line` to the log: after libpam's prefix, `pam_keyinit(service:type): `, and with the user it is about.
+    pub fn log(&self, level: Level, line: &mut Line) {
+        if let Some(name) = self.known_user() {
+            line.text(" (user ").escaped(name).text(")");
+        }
+        // SAFETY: a valid handle; "%s" takes one C string, which `line` is.
+        unsafe { sys::pam_syslog(self.pamh.as_ptr(), level as c_int, c"%s".as_ptr(), line.as_ptr()) };
+    }
+
+    /// Writes to the log why a call failed.
+    pub fn report(&self, failure: Failure) {
+        self.log(failure.level(), Line::new().failure(failure));
+    }
+
+    /// PAM_USER, if it is set: nobody is asked.
+    fn known_user(&self) -> Option<&CStr> {
+        let mut name: *const c_void = ptr::null();
+        // SAFETY: a valid handle and a place for a pointer.
+        let code = unsafe { sys::pam_get_item(self.pamh.as_ptr(), sys::PAM_USER, &raw mut name) };
+        if Code(code) != Code::SUCCESS || name.is_null() {
+            return None;
+        }
+        // SAFETY: of pam_get_item's success: PAM_USER is a string that stays until it is set anew, and nobody sets it here.
+        Some(unsafe { CStr::from_ptr(name.cast()) })
     }
 }
 
@@ -130,18 +129,18 @@ impl Store<'_> {
     ///
     /// # Errors
     /// [`Error::NoMemory`], [`Error::NoState`].
-    pub fn session_or_new(&mut self) -> Result<&mut Session, Error<'static>> {
+    pub fn session_or_new(&mut self) -> Result<&mut Session, Failure> {
         if self.session().is_none() {
             self.keep_new()?;
         }
-        self.session().ok_or(Error::NoMemory)
+        self.session().ok_or(Error::NoMemory.into())
     }
 
-    fn keep_new(&mut self) -> Result<(), Error<'static>> {
+    fn keep_new(&mut self) -> Result<(), Failure> {
         // SAFETY: asks for memory of a size that is not 0.
         let memory = unsafe { sys::malloc(size_of::<Session>()) }.cast::<Session>();
         if memory.is_null() {
-            return Err(Error::NoMemory);
+            return Err(Error::NoMemory.into());
         }
         // SAFETY: memory of a session's size, aligned for every type, malloc(3).
         unsafe { memory.write(Session::default()) };
@@ -152,35 +151,16 @@ impl Store<'_> {
         }
         // SAFETY: from malloc above, and libpam, having failed, did not keep it.
         unsafe { sys::free(memory.cast()) };
-        Err(Error::NoState(Code(code)))
+        Err(Error::NoState.because(code))
     }
 }
 
 /// What libpam calls in pam_end(3), in every process that calls it, forked children too. So it touches no keyring: the
 /// session may go on in another process.
+///
+/// # Safety
+/// `session` is from [`Store::keep_new`], and nobody uses it any more.
 unsafe extern "C" fn free_session(_: *mut PamHandle, session: *mut c_void, _: c_int) {
-    // SAFETY: `session` is from `keep_new`, is dropped once, and a `Session` owns nothing but its own memory.
+    // SAFETY: from malloc, as promised, and a `Session` owns nothing but its own memory.
     unsafe { sys::free(session) }
-}
-
-/// A line of the log, cut at its size.
-struct Line {
-    bytes: [u8; Line::SIZE],
-    length: usize,
-}
-
-impl Line {
-    const SIZE: usize = 640;
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // The last byte stays 0.
-        let free = self.bytes.iter_mut().take(Line::SIZE - 1).skip(self.length);
-        for (place, &byte) in free.zip(text.as_bytes()) {
-            *place = byte;
-            self.length += 1;
-        }
-        Ok(())
-    }
 }

@@ -3,11 +3,11 @@
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
-use core::fmt;
 
-use crate::error::{Errno, Error, Escaped};
+use crate::error::{Error, Failure};
 use crate::identity::Identity;
-use crate::keyring::{Keyring, Operation};
+use crate::keyring::Keyring;
+use crate::log::Line;
 use crate::options::Options;
 use crate::pam::{Handle, Level};
 
@@ -36,54 +36,45 @@ struct Made {
 impl Session {
     /// Adds what a configuration line asks for to what the handle's other lines have asked for. A login must not fail
     /// over a word that nobody knows: it is named in the log, once.
-    pub fn heed<'call>(&mut self, pam: &Handle<'call>, words: impl Iterator<Item = &'call CStr>) {
+    pub fn heed<'call>(&mut self, pam: &Handle, words: impl Iterator<Item = &'call CStr>) {
         for word in words {
             if !self.options.add(word) && self.is_news(word) {
-                self.log(pam, Level::Warning, format_args!("unknown argument {} is ignored", Escaped(word)));
+                pam.log(Level::Warning, Line::new().text("unknown argument ").escaped(word).text(" is ignored"));
             }
         }
     }
 
     /// pam_sm_open_session(3): one more session is open, and has a session keyring.
-    pub fn open<'call>(&mut self, pam: &Handle<'call>) -> Result<(), Error<'call>> {
+    pub fn open(&mut self, pam: &Handle) -> Result<(), Failure> {
         self.sessions = self.sessions.saturating_add(1);
         self.ensure(pam)
     }
 
     /// pam_sm_close_session(3): one session fewer is open; the keyring ends with the last.
-    pub fn close(&mut self, pam: &Handle<'_>) -> Result<(), Error<'static>> {
+    pub fn close(&mut self, pam: &Handle) -> Result<(), Failure> {
         self.sessions = self.sessions.saturating_sub(1);
         if self.sessions == 0 { self.finish(pam) } else { Ok(()) }
     }
 
-    /// pam_sm_setcred(3), `PAM_ESTABLISH_CRED`: other modules may store keys before the session is opened.
-    pub fn establish<'call>(&mut self, pam: &Handle<'call>) -> Result<(), Error<'call>> {
-        self.ensure(pam)
-    }
-
     /// pam_sm_setcred(3), `PAM_DELETE_CRED`: ends the keyring at once. False if there is nothing to end.
-    pub fn delete(&mut self, pam: &Handle<'_>) -> Result<bool, Error<'static>> {
+    pub fn delete(&mut self, pam: &Handle) -> Result<bool, Failure> {
         if self.made.is_none() || !self.options.revoke {
             return Ok(false);
         }
         self.finish(pam).and(Ok(true))
     }
 
-    /// Writes to the log why a call failed, and whose login it was.
-    pub fn report(&self, pam: &Handle<'_>, error: Error<'_>) {
-        self.log(pam, error.level(), format_args!("{error}"));
-    }
-
-    /// Gives the thread a complete session keyring, unless it has one.
-    fn ensure<'call>(&mut self, pam: &Handle<'call>) -> Result<(), Error<'call>> {
+    /// Gives the thread a complete session keyring, unless it has one. This is also pam_sm_setcred(3) with
+    /// `PAM_ESTABLISH_CRED`: other modules may store keys before the session is opened.
+    pub fn ensure(&mut self, pam: &Handle) -> Result<(), Failure> {
         let (uid, gid) = self.ids(pam)?;
         let mut force = self.options.force;
         match self.made {
             Some(made) if made.owner != uid => {
                 // PAM_USER has changed: nobody is to find himself in somebody else's keyring.
                 force = true;
-                if let Err(error) = self.finish(pam) {
-                    self.report(pam, error);
+                if let Err(failure) = self.finish(pam) {
+                    pam.report(failure);
                 }
             }
             Some(Made { linked: true, .. }) => return Ok(()),
@@ -91,39 +82,31 @@ impl Session {
         }
 
         let identity = Identity::take_on(uid, gid)?;
-        let outcome = self.join_and_link(uid, force);
+        let made = self.join_and_link(uid, force);
         let given_back = identity.give_back();
-
         // Only now is anything logged: while the real uid is the user's, the user may kill this process, kill(2).
-        let outcome = match outcome {
-            Err(error @ Error::Keyctl { operation, errno }) if is_without_keyctl(operation, errno, force) => {
-                let level = if errno.0 == libc::ENOSYS { Level::Debug } else { Level::Notice };
-                self.log(pam, level, format_args!("{error}; the login goes on without a session keyring of its own"));
-                Ok(())
+        match (given_back, self.settle(pam, made, force)) {
+            (Err(critical), Err(failure)) => {
+                pam.report(failure);
+                Err(critical)
             }
-            Err(error) => Err(error),
-            Ok(outcome) => {
-                self.log(pam, Level::Debug, format_args!("{outcome}"));
-                Ok(())
-            }
-        };
-        if let (Err(error), Err(_)) = (outcome, given_back) {
-            self.report(pam, error);
+            (given_back, settled) => given_back.and(settled),
         }
-        given_back.and(outcome)
     }
 
-    /// Makes a session keyring where there has to be one, and links the user keyring into it.
-    fn join_and_link(&mut self, uid: u32, force: bool) -> Result<Outcome, Error<'static>> {
-        let mut dead = None;
-        if self.made.is_none() {
-            if !force {
-                match Keyring::of_session() {
-                    Ok(own) if own != Keyring::of_user_session()? => return Ok(Outcome::Kept(own)),
-                    Ok(_) => (),
-                    Err(Error::Keyctl { errno, .. }) if errno.is_dead_key() => dead = Some(errno),
-                    Err(error) => return Err(error),
+    /// Makes a session keyring where there has to be one, and links the user keyring into it. Returns what was done, in
+    /// words, and to which keyring.
+    fn join_and_link(&mut self, uid: u32, force: bool) -> Result<(&'static str, Keyring), Failure> {
+        let mut done = "made session keyring ";
+        if self.made.is_none() && !force {
+            match Keyring::of_session() {
+                Ok(present) => {
+                    if present != Keyring::of_user_session()? {
+                        return Ok(("the process has and keeps session keyring ", present));
+                    }
                 }
+                Err(failure) if failure.is_of_dead_key() => done = "in the place of a dead one, made session keyring ",
+                Err(failure) => return Err(failure),
             }
         }
         let keyring = match self.made {
@@ -133,37 +116,58 @@ impl Session {
         self.made = Some(Made { keyring, owner: uid, linked: false });
         keyring.link_user_keyring()?;
         self.made = Some(Made { keyring, owner: uid, linked: true });
-        Ok(Outcome::Made { keyring, uid, dead })
+        Ok((done, keyring))
+    }
+
+    /// Logs what was done. Where keyctl(2) is not to be had, as in many containers, the login goes on without.
+    fn settle(&self, pam: &Handle, made: Result<(&str, Keyring), Failure>, force: bool) -> Result<(), Failure> {
+        let failure = match made {
+            Ok((done, keyring)) => {
+                self.debug(pam, Line::new().text(done).number(keyring.serial()));
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        let line = &mut Line::new();
+        line.failure(failure).text("; the login goes on without a session keyring of its own");
+        match (failure.error, failure.reason) {
+            (Error::LookAtSession | Error::LookAtUserSession | Error::Join, libc::ENOSYS) => self.debug(pam, line),
+            // To the first thing that is asked the kernel itself never answers EPERM: it is a filter.
+            (Error::LookAtSession, libc::EPERM) => pam.log(Level::Notice, line),
+            (Error::Join, libc::EPERM) if force => pam.log(Level::Notice, line),
+            _ => return Err(failure),
+        }
+        Ok(())
     }
 
     /// Ends the keyring that the handle made, if it made one. The handle forgets it also where the kernel refuses, lest
     /// a session that is opened later runs in it.
-    fn finish(&mut self, pam: &Handle<'_>) -> Result<(), Error<'static>> {
+    fn finish(&mut self, pam: &Handle) -> Result<(), Failure> {
         let Some(Made { keyring, .. }) = self.made.take() else { return Ok(()) };
         if !self.options.revoke {
             return Ok(());
         }
-        match keyring.revoke() {
-            Err(Error::Keyctl { errno, .. }) if errno.is_dead_key() => {
-                self.log(pam, Level::Debug, format_args!("session keyring {keyring} was gone already: {errno}"));
-            }
-            Err(error) => return Err(error),
-            Ok(()) => self.log(pam, Level::Debug, format_args!("session keyring {keyring} revoked")),
-        }
+        let done = match keyring.revoke() {
+            Ok(()) => "revoked session keyring ",
+            // Which is what was wanted.
+            Err(failure) if failure.is_of_dead_key() => "somebody else has ended session keyring ",
+            Err(failure) => return Err(failure),
+        };
+        self.debug(pam, Line::new().text(done).number(keyring.serial()));
         Ok(())
     }
 
     /// Uid and gid of PAM_USER, looked up anew only when the name has changed: libpam's look-up takes more memory and
     /// time with each call on a handle.
-    fn ids<'call>(&mut self, pam: &Handle<'call>) -> Result<(u32, u32), Error<'call>> {
+    fn ids(&mut self, pam: &Handle) -> Result<(u32, u32), Failure> {
         let name = pam.user()?;
-        if let Some(account) = self.account.as_ref().filter(|account| account.name() == Some(name)) {
+        if let Some(account) = self.account.as_ref().filter(|account| account.is_of(name)) {
             return Ok((account.uid, account.gid));
         }
         self.account = None;
-        let (uid, gid) = pam.ids_of(name).ok_or(Error::UnknownUser(name))?;
+        let (uid, gid) = pam.ids_of(name).ok_or(Error::UnknownUser)?;
         if uid == u32::MAX || gid == u32::MAX {
-            return Err(Error::InvalidId { name, uid, gid });
+            return Err(Error::InvalidId.into());
         }
         self.account = Account::new(name, uid, gid);
         Ok((uid, gid))
@@ -172,7 +176,11 @@ impl Session {
     /// Whether the log has not named `word` yet. When it has named as many as `named` holds, it names no more.
     fn is_news(&mut self, word: &CStr) -> bool {
         // FNV-1a, never 0.
-        let hash = word.to_bytes().iter().fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) | 1;
+        let hash = word
+            .to_bytes()
+            .iter()
+            .fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+            | 1;
         for place in &mut self.named {
             if *place == hash {
                 return false;
@@ -185,44 +193,10 @@ impl Session {
         false
     }
 
-    /// A line of the log, with the user it is about; a line for debugging only if somebody asked for those.
-    fn log(&self, pam: &Handle<'_>, level: Level, line: fmt::Arguments<'_>) {
-        if level == Level::Debug && !self.options.debug {
-            return;
-        }
-        match self.account.as_ref().and_then(Account::name) {
-            Some(name) => pam.log(level, format_args!("{line} (user {})", Escaped(name))),
-            None => pam.log(level, line),
-        }
-    }
-}
-
-/// Whether keyctl(2) is not to be had at all, as in many containers: ENOSYS, or EPERM to the first thing asked. The
-/// kernel itself answers neither there.
-fn is_without_keyctl(operation: Operation, errno: Errno, force: bool) -> bool {
-    match errno.0 {
-        libc::ENOSYS => operation != Operation::Link,
-        libc::EPERM => operation == if force { Operation::Join } else { Operation::GetSession },
-        _ => false,
-    }
-}
-
-/// What became of the thread's session keyring.
-enum Outcome {
-    /// It is the process's own and stays.
-    Kept(Keyring),
-    /// It is new; the one before was dead with that errno.
-    Made { keyring: Keyring, uid: u32, dead: Option<Errno> },
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Outcome::Kept(keyring) => write!(f, "the process keeps session keyring {keyring}, which is its own"),
-            Outcome::Made { keyring, uid, dead: None } => write!(f, "session keyring {keyring} made for uid {uid}"),
-            Outcome::Made { keyring, uid, dead: Some(errno) } => {
-                write!(f, "session keyring {keyring} made for uid {uid}; the one before was dead: {errno}")
-            }
+    /// Writes `line` to the log if a line of the configuration asked for such.
+    fn debug(&self, pam: &Handle, line: &mut Line) {
+        if self.options.debug {
+            pam.log(Level::Debug, line);
         }
     }
 }
@@ -247,7 +221,8 @@ impl Account {
         Some(account)
     }
 
-    fn name(&self) -> Option<&CStr> {
-        CStr::from_bytes_until_nul(&self.name).ok()
+    fn is_of(&self, name: &CStr) -> bool {
+        let bytes = name.to_bytes_with_nul();
+        self.name.get(..bytes.len()) == Some(bytes)
     }
 }

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+//! A line of the log. Made by hand: the formatting machinery of `core` would be a third of the module.
+#![forbid(unsafe_code)]
+
+use core::ffi::CStr;
+use core::fmt::{self, Write};
+
+use crate::error::Failure;
+
+/// A line of the log while it is written. What does not fit is cut.
+pub struct Line {
+    bytes: [u8; Line::SIZE],
+    length: usize,
+}
+
+impl Line {
+    /// Bytes, with the NUL at the end. The longest message with the longest name fits.
+    const SIZE: usize = 640;
+    /// Bytes of an [`escaped`](Line::escaped) text that are shown.
+    const SHOWN: usize = 64;
+
+    /// An empty line.
+    pub fn new() -> Line {
+        Line { bytes: [0; Line::SIZE], length: 0 }
+    }
+
+    /// Adds `text` as it is.
+    pub fn text(&mut self, text: &str) -> &mut Line {
+        text.bytes().fold(self, Line::byte)
+    }
+
+    /// Adds `number` in decimal digits.
+    pub fn number(&mut self, number: u32) -> &mut Line {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.digit(number % 10)
+    }
+
+    /// Adds text that somebody else chose, in quotes and fit for one line: printable ASCII stays, every other byte, the
+    /// quote and the backslash become `\xNN`, and what is too long is cut.
+    pub fn escaped(&mut self, text: &CStr) -> &mut Line {
+        let bytes = text.to_bytes();
+        self.byte(b'"');
+        for &byte in bytes.iter().take(Line::SHOWN) {
+            match byte {
+                b'"' | b'\\' | ..b' ' | 0x7f.. => {
+                    self.text("\\x").digit(u32::from(byte >> 4)).digit(u32::from(byte & 15))
+                }
+                _ => self.byte(byte),
+            };
+        }
+        self.text(if bytes.len() > Line::SHOWN { "...\"" } else { "\"" })
+    }
+
+    /// Adds why a call failed: what could not be done, the reason, and what to do.
+    pub fn failure(&mut self, failure: Failure) -> &mut Line {
+        // `Line` has no error to return.
+        let _ = write!(self, "{}", failure.error);
+        match (failure.reason, failure.advice()) {
+            (0, _) => self,
+            (reason, "") => self.text(": error ").number(reason.unsigned_abs()),
+            (_, advice) => self.text(": ").text(advice),
+        }
+    }
+
+    /// The line as a C string, which lives as long as `self`.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+
+    /// Adds a digit, of a base up to 16.
+    fn digit(&mut self, value: u32) -> &mut Line {
+        self.byte(value as u8 + if value < 10 { b'0' } else { b'a' - 10 })
+    }
+
+    fn byte(&mut self, byte: u8) -> &mut Line {
+        // The last byte stays the NUL.
+        if let Some(place) = self.bytes[..Line::SIZE - 1].get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+        self
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text(text);
+        Ok(())
+    }
+}
