@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT
+//! What is answered and logged when the kernel refuses (contract, section 5). The kernel's own refusals where they can be
+//! had, else a seccomp filter's: the kernel is always the real one.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::c_long;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
+
+use crate::Stage;
+use crate::stage::{
+    ALICE, CRITICAL, DEBUG, ERROR, NOTICE, assert_own_keyring, assert_revoked, ids, in_child, live_session, session,
+    set_fs_uid, with_real_ids,
+};
+use crate::support::keys;
+use crate::support::pam::{BUF_ERR, CRED_ERR, DELETE, ESTABLISH, SESSION_ERR, SUCCESS};
+
+crate::cases! {
+    Anyone:
+        a_kernel_without_keyctl_lets_the_login_go_on
+        a_filter_that_forbids_keyctl_lets_the_login_go_on
+        only_the_first_refusal_may_be_a_filter_s
+        a_join_that_fails_is_an_error
+        a_look_that_fails_is_an_error
+        a_failed_link_is_tried_again
+        a_revoke_that_fails_is_told_and_the_session_closed
+        an_errno_without_a_name_is_shown_by_number
+        no_memory_makes_no_keyring;
+    Root:
+        a_full_quota_is_told_with_what_to_do
+        a_quota_without_room_for_the_link_is_told
+        ids_that_cannot_be_taken_on_leave_everything_as_it_was
+        ids_that_cannot_be_given_back_are_critical
+        both_ids_are_given_back_even_when_one_fails
+        a_failure_behind_ids_that_cannot_be_given_back_is_told_too;
+}
+
+/// A system call with conditions on its arguments.
+pub type Call = (c_long, Vec<(u8, u32)>);
+
+/// keyctl(2) with this operation.
+pub fn keyctl(operation: u32) -> Call {
+    (libc::SYS_keyctl, vec![(0, operation)])
+}
+
+/// Any keyctl(2).
+const KEYCTL: Call = (libc::SYS_keyctl, Vec::new());
+
+/// Makes the kernel answer `errno` to these calls of this process from now on.
+pub fn refuse(calls: &[Call], errno: i32) {
+    let mut rules = BTreeMap::<c_long, Vec<SeccompRule>>::new();
+    for (number, conditions) in calls {
+        let rules = rules.entry(*number).or_default();
+        let conditions: Vec<_> = conditions
+            .iter()
+            .map(|&(index, value)| {
+                SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into()).expect("a condition")
+            })
+            .collect();
+        if !conditions.is_empty() {
+            rules.push(SeccompRule::new(conditions).expect("a rule"));
+        }
+    }
+    let arch = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch);
+    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    seccompiler::apply_filter(&program).expect("the filter is in force");
+}
+
+fn a_kernel_without_keyctl_lets_the_login_go_on(stage: &Stage) {
+    let before = ids();
+    refuse(&[KEYCTL], libc::ENOSYS);
+    for arguments in ["", "force", "force revoke"] {
+        let mut pam = stage.session(arguments);
+        assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
+        stage.assert_silent();
+        let mut pam = stage.session(&format!("{arguments} debug"));
+        assert_eq!(pam.open(), SUCCESS);
+        stage.assert_logged(DEBUG, &["ENOSYS", "CONFIG_KEYS", "the login goes on"]);
+    }
+    assert_eq!(ids(), before);
+}
+
+fn a_filter_that_forbids_keyctl_lets_the_login_go_on(stage: &Stage) {
+    refuse(&[KEYCTL], libc::EPERM);
+    for arguments in ["", "force", "revoke"] {
+        let mut pam = stage.login(stage.user, &["auth MODULE", &format!("session MODULE {arguments}")]);
+        assert_eq!(pam.open(), SUCCESS);
+        stage.assert_logged(NOTICE, &["EPERM", "seccomp", "the login goes on"]);
+        assert_eq!(pam.setcred(ESTABLISH), SUCCESS);
+        stage.assert_logged(NOTICE, &["EPERM"]);
+        assert_eq!(pam.close(), SUCCESS);
+        stage.assert_silent();
+    }
+}
+
+fn only_the_first_refusal_may_be_a_filter_s(stage: &Stage) {
+    refuse(&[keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], libc::EPERM);
+    assert_eq!(stage.session("").open(), SESSION_ERR);
+    stage.assert_logged(ERROR, &["KEYCTL_JOIN_SESSION_KEYRING", "EPERM"]);
+    assert_eq!(stage.session("force").open(), SUCCESS, "here it is the first");
+    stage.assert_logged(NOTICE, &["KEYCTL_JOIN_SESSION_KEYRING", "EPERM"]);
+}
+
+fn a_join_that_fails_is_an_error(stage: &Stage) {
+    let before = (ids(), live_session());
+    for (errno, name) in [(libc::ENOMEM, "ENOMEM"), (libc::EDQUOT, "EDQUOT"), (libc::EACCES, "EACCES")] {
+        in_child(|| {
+            refuse(&[keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], errno);
+            let mut pam = stage.login(stage.user, &["auth MODULE", "session MODULE revoke"]);
+            assert_eq!(pam.open(), SESSION_ERR);
+            stage.assert_logged(ERROR, &["cannot make a session keyring (KEYCTL_JOIN_SESSION_KEYRING)", name, "; "]);
+            assert_eq!(pam.setcred(ESTABLISH), CRED_ERR);
+            stage.assert_logged(ERROR, &["KEYCTL_JOIN_SESSION_KEYRING", name]);
+            assert_eq!(pam.close(), SUCCESS);
+            stage.assert_silent();
+            assert_eq!((ids(), live_session()), before);
+        });
+    }
+}
+
+fn a_look_that_fails_is_an_error(stage: &Stage) {
+    let special = |id: i32| (libc::SYS_keyctl, vec![(0, libc::KEYCTL_GET_KEYRING_ID), (1, id as u32)]);
+    for (call, errno, parts) in [
+        (special(keys::SESSION), libc::EACCES, ["session keyring (KEYCTL_GET_KEYRING_ID)", "EACCES"]),
+        (special(keys::SESSION), libc::ENOMEM, ["session keyring (KEYCTL_GET_KEYRING_ID)", "ENOMEM"]),
+        (special(keys::USER_SESSION), libc::ENOKEY, ["user-session keyring (KEYCTL_GET_KEYRING_ID)", "SELinux"]),
+        (special(keys::USER_SESSION), libc::EPERM, ["user-session keyring (KEYCTL_GET_KEYRING_ID)", "EPERM"]),
+    ] {
+        in_child(|| {
+            let before = ids();
+            refuse(&[call], errno);
+            let mut pam = stage.session("");
+            assert_eq!(pam.open(), SESSION_ERR);
+            stage.assert_logged(ERROR, &parts);
+            assert_eq!(ids(), before);
+        });
+    }
+}
+
+fn a_failed_link_is_tried_again(stage: &Stage) {
+    refuse(&[keyctl(libc::KEYCTL_LINK)], libc::ENOMEM);
+    let before = live_session();
+    let mut pam = stage.login(stage.user, &["auth MODULE revoke", "session MODULE"]);
+    assert_eq!(pam.open(), SESSION_ERR);
+    stage.assert_logged(ERROR, &["cannot link the user keyring into the session keyring (KEYCTL_LINK)", "ENOMEM"]);
+    let keyring = live_session();
+    assert_ne!(keyring, before, "the new keyring stays");
+    assert_eq!(pam.setcred(ESTABLISH), CRED_ERR, "never a success without the link");
+    stage.assert_logged(ERROR, &["KEYCTL_LINK"]);
+    assert_eq!(pam.open(), SESSION_ERR);
+    stage.assert_logged(ERROR, &["KEYCTL_LINK"]);
+    assert_eq!(live_session(), keyring, "and not one more keyring a try");
+    assert_eq!([pam.close(), pam.close()], [SUCCESS; 2]);
+    assert_revoked(keyring);
+    stage.assert_silent();
+}
+
+fn a_revoke_that_fails_is_told_and_the_session_closed(stage: &Stage) {
+    refuse(&[keyctl(libc::KEYCTL_REVOKE)], libc::EPERM);
+    let mut pam = stage.login(stage.user, &["auth MODULE", "session MODULE force revoke"]);
+    assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
+    stage.assert_logged(ERROR, &["cannot revoke the session keyring (KEYCTL_REVOKE)", "EPERM"]);
+    let keyring = live_session();
+    assert_eq!(pam.open(), SUCCESS);
+    assert_ne!(assert_own_keyring(stage.user), keyring, "a later session has its own");
+    assert_eq!(pam.setcred(DELETE), CRED_ERR);
+    stage.assert_logged(ERROR, &["KEYCTL_REVOKE"]);
+}
+
+fn an_errno_without_a_name_is_shown_by_number(stage: &Stage) {
+    refuse(&[keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], libc::EOPNOTSUPP);
+    assert_eq!(stage.session("force").open(), SESSION_ERR);
+    stage.assert_logged(ERROR, &[": error 95"]);
+}
+
+thread_local! {
+    /// Allocations until one fails.
+    static UNTIL_FAILURE: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// libc's malloc, except that one can be made to fail. The whole process uses it, libpam and the module too.
+#[unsafe(no_mangle)]
+extern "C" fn malloc(size: usize) -> *mut libc::c_void {
+    unsafe extern "C" {
+        safe fn __libc_malloc(size: usize) -> *mut libc::c_void;
+    }
+    match UNTIL_FAILURE.get() {
+        Some(0) => {
+            UNTIL_FAILURE.set(None);
+            std::ptr::null_mut()
+        }
+        Some(more) => {
+            UNTIL_FAILURE.set(Some(more - 1));
+            __libc_malloc(size)
+        }
+        None => __libc_malloc(size),
+    }
+}
+
+/// Each allocation of an open fails in its turn, libpam's and the module's, until there is none left to fail.
+fn no_memory_makes_no_keyring(stage: &Stage) {
+    let mut told = false;
+    for turn in 0..1000 {
+        let mut pam = stage.session("force revoke");
+        let before = (ids(), session());
+        UNTIL_FAILURE.set(Some(turn));
+        let code = pam.open();
+        let failed = UNTIL_FAILURE.take().is_none();
+        assert_eq!(ids(), before.0);
+        let lines = stage.log();
+        if code == BUF_ERR && lines.iter().any(|line| line.text.contains("no memory for the state")) {
+            assert_eq!(lines[0].level, ERROR);
+            assert_eq!(session(), before.1, "no keyring");
+            assert_eq!(pam.open(), SUCCESS, "there is memory again");
+            told = true;
+        }
+        assert_eq!(pam.close(), SUCCESS);
+        if !failed {
+            assert_eq!(code, SUCCESS);
+            assert!(told, "the module's own allocation is among them");
+            return;
+        }
+    }
+    panic!("an open does not end");
+}
+
+/// The kernel's own refusal: alice's keys use up what she may have.
+fn a_full_quota_is_told_with_what_to_do(stage: &Stage) {
+    let before = ids();
+    with_real_ids(ALICE, || keys::join(None).expect("a keyring"));
+    use_up_the_quota();
+    assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
+    stage.assert_logged(
+        ERROR,
+        &["KEYCTL_JOIN_SESSION_KEYRING", "EDQUOT", "/proc/key-users", "kernel.keys.maxkeys", "kernel.keys.maxbytes", "alice"],
+    );
+    assert_eq!(ids(), before);
+}
+
+/// A thread that has no session keyring may make one over its quota, but not link into it.
+fn a_quota_without_room_for_the_link_is_told(stage: &Stage) {
+    let before = live_session();
+    use_up_the_quota();
+    let mut pam = stage.login(ALICE, &["session MODULE revoke"]);
+    assert_eq!(pam.open(), SESSION_ERR);
+    stage.assert_logged(ERROR, &["KEYCTL_LINK", "EDQUOT", "/proc/key-users"]);
+    let keyring = live_session();
+    assert_ne!(keyring, before);
+    in_alices_name(|| {
+        let filler = keys::search("0", keys::USER).expect("it is there");
+        keys::unlink(filler, keys::USER).expect("unlinked");
+    });
+    crate::stage::wait_until("room in the quota", || {
+        stage.log();
+        pam.open() == SUCCESS
+    });
+    assert_eq!(assert_own_keyring(ALICE), keyring, "completed, not made anew");
+}
+
+/// Adds keys as alice until the kernel takes none any more, large ones first and then small ones.
+fn use_up_the_quota() {
+    in_alices_name(|| {
+        let mut number = 0;
+        for size in [2000, 200, 20, 1] {
+            while keys::add(&number.to_string(), &"x".repeat(size), keys::USER).is_ok() {
+                number += 1;
+            }
+            let error = std::io::Error::last_os_error().raw_os_error();
+            assert_eq!(error, Some(libc::EDQUOT), "after {number} keys");
+        }
+    });
+}
+
+/// The owner of a new key is the filesystem uid; the user keyring is found by the real one.
+fn in_alices_name(body: impl FnOnce()) {
+    with_real_ids(ALICE, || {
+        set_fs_uid(ALICE.uid);
+        body();
+        set_fs_uid(0);
+    });
+}
+
+/// The change to alice's `uid` or `gid` as the real id.
+fn change(number: c_long, id: u32) -> Call {
+    (number, vec![(0, id)])
+}
+
+fn ids_that_cannot_be_taken_on_leave_everything_as_it_was(stage: &Stage) {
+    let before = (ids(), live_session());
+    for call in [change(libc::SYS_setresgid, ALICE.gid), change(libc::SYS_setresuid, ALICE.uid)] {
+        in_child(|| {
+            refuse(&[call], libc::EAGAIN);
+            let mut pam = stage.login(ALICE, &["session MODULE force revoke", "auth MODULE"]);
+            assert_eq!([pam.open(), pam.setcred(ESTABLISH)], [SESSION_ERR, CRED_ERR]);
+            for line in stage.log() {
+                assert!(line.level == ERROR && line.text.contains("EAGAIN"), "{line:?}");
+            }
+            assert_eq!((ids(), live_session()), before);
+            assert_eq!(pam.close(), SUCCESS);
+        });
+    }
+}
+
+fn ids_that_cannot_be_given_back_are_critical(stage: &Stage) {
+    refuse(&[change(libc::SYS_setresuid, 0), change(libc::SYS_setresgid, 0)], libc::EPERM);
+    assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
+    stage.assert_logged(CRITICAL, &["cannot give the caller its own uid and gid back", "EPERM", "end this process"]);
+    let [real, effective, saved, ..] = ids();
+    assert_eq!([real, effective, saved], [ALICE.uid, 0, 0], "the filter had its way, and only with the real ids");
+}
+
+fn both_ids_are_given_back_even_when_one_fails(stage: &Stage) {
+    refuse(&[change(libc::SYS_setresuid, 0)], libc::EPERM);
+    assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
+    stage.assert_logged(CRITICAL, &["EPERM"]);
+    assert_eq!(ids(), [ALICE.uid, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+fn a_failure_behind_ids_that_cannot_be_given_back_is_told_too(stage: &Stage) {
+    refuse(&[change(libc::SYS_setresuid, 0), keyctl(libc::KEYCTL_LINK)], libc::EPERM);
+    assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
+    let lines = stage.log();
+    assert_eq!(lines.iter().map(|line| line.level).collect::<Vec<_>>(), [ERROR, CRITICAL], "{lines:#?}");
+    assert!(lines[0].text.contains("KEYCTL_LINK"), "{lines:#?}");
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+//! The ids of the calling thread, all eight: as before after every call.
+
+use std::thread;
+
+use crate::Stage;
+use crate::stage::{
+    ALICE, BOB, ERROR, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids, in_child, live_session,
+    set_fs_gid, set_fs_uid,
+};
+use crate::support::pam::{Pam, DELETE, ESTABLISH, IGNORE, REFRESH, SESSION_ERR, SUCCESS};
+
+crate::cases! {
+    Anyone:
+        a_caller_keeps_its_ids_for_itself;
+    Root:
+        every_caller_keeps_its_ids
+        filesystem_ids_of_their_own_are_kept
+        ids_that_could_not_be_given_back_are_not_taken_on
+        the_parent_death_signal_and_the_dumpable_flag_stay
+        other_threads_keep_their_ids;
+}
+
+/// Every call of a login, with the ids looked at after each.
+#[track_caller]
+fn go_through_a_login(stage: &Stage, who: Who) {
+    let before = ids();
+    let mut pam = stage.login(who, &["auth MODULE force", "session MODULE force revoke"]);
+    let mut step = |code: i32, expected: i32, name: &str| {
+        assert_eq!(code, expected, "{name} for {who:?} with {before:?}");
+        assert_eq!(ids(), before, "{name} for {who:?}");
+    };
+    step(pam.authenticate(), IGNORE, "authenticate");
+    step(pam.setcred(ESTABLISH), SUCCESS, "establish");
+    let keyring = assert_own_keyring(who);
+    step(pam.open(), SUCCESS, "open");
+    step(pam.setcred(REFRESH), IGNORE, "refresh");
+    step(pam.close(), SUCCESS, "close");
+    assert_revoked(keyring);
+    step(pam.open(), SUCCESS, "open again");
+    let keyring = assert_own_keyring(who);
+    step(pam.setcred(DELETE), SUCCESS, "delete");
+    assert_revoked(keyring);
+    drop(pam);
+    assert_eq!(ids(), before, "end");
+    stage.assert_silent();
+}
+
+fn a_caller_keeps_its_ids_for_itself(stage: &Stage) {
+    go_through_a_login(stage, stage.user);
+}
+
+fn every_caller_keeps_its_ids(stage: &Stage) {
+    let (a, b) = (ALICE, BOB);
+    // Real, effective and saved uid, then gid, of the caller; and who logs in.
+    for (uids, gids, who) in [
+        ([0, 0, 0], [0, 0, 0], ROOT),
+        ([0, 0, 0], [0, 0, 0], a),
+        // su and sudo: root by the file's mode.
+        ([a.uid, 0, 0], [a.gid; 3], ROOT),
+        ([a.uid, 0, 0], [a.gid; 3], b),
+        ([a.uid, 0, 0], [a.gid; 3], a),
+        ([a.uid, 0, 0], [a.gid, 0, 0], b),
+        ([a.uid; 3], [a.gid; 3], a),
+        // The case in which the C module loses real and saved uid.
+        ([0, a.uid, 0], [0, a.gid, 0], a),
+        ([0, a.uid, a.uid], [0, 0, 0], ROOT),
+        ([0, 0, a.uid], [0, 0, a.gid], b),
+        ([b.uid, a.uid, b.uid], [b.gid, a.gid, b.gid], a),
+        ([0, 0, 0], [0, a.gid, a.gid], b),
+    ] {
+        in_child(|| {
+            become_ids(uids, gids);
+            go_through_a_login(stage, who);
+        });
+    }
+}
+
+/// setresuid(2) makes the filesystem id the effective one.
+fn filesystem_ids_of_their_own_are_kept(stage: &Stage) {
+    for who in [ROOT, ALICE, BOB] {
+        set_fs_uid(ALICE.uid);
+        set_fs_gid(ALICE.gid);
+        assert_eq!(ids(), [0, 0, 0, ALICE.uid, 0, 0, 0, ALICE.gid]);
+        go_through_a_login(stage, who);
+    }
+}
+
+/// A set-user-id program that is not root's: the kernel would let it take on the user's id, and never return.
+fn ids_that_could_not_be_given_back_are_not_taken_on(stage: &Stage) {
+    for (uids, gids) in [
+        ([BOB.uid, ALICE.uid, ALICE.uid], [ALICE.gid; 3]),
+        ([ALICE.uid; 3], [BOB.gid, ALICE.gid, ALICE.gid]),
+        ([0, ALICE.uid, ALICE.uid], [ALICE.gid; 3]),
+    ] {
+        in_child(|| {
+            become_ids(uids, gids);
+            let before = (ids(), live_session());
+            let mut pam = stage.login(ALICE, &["session MODULE force"]);
+            assert_eq!(pam.open(), SESSION_ERR);
+            stage.assert_logged(ERROR, &["the caller could not get its own back"]);
+            assert_eq!((ids(), live_session()), before);
+        });
+    }
+}
+
+fn the_parent_death_signal_and_the_dumpable_flag_stay(stage: &Stage) {
+    let flags = || {
+        let mut signal = 0;
+        // SAFETY: a place for the signal's number.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) }, 0);
+        // SAFETY: takes numbers only.
+        (signal, unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
+    };
+    in_child(|| {
+        // SAFETY: takes numbers only.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) }, 0);
+        // SAFETY: takes numbers only.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
+        let before = flags();
+        assert_eq!(before, (libc::SIGUSR1, 1));
+        go_through_a_login(stage, ALICE);
+        assert_eq!(flags(), before);
+    });
+}
+
+/// libc's setresuid changes every thread of the process: here one logs users in while the other looks at itself.
+fn other_threads_keep_their_ids(stage: &Stage) {
+    let before = ids();
+    let directory = stage.login(ALICE, &["session MODULE force revoke"]);
+    drop(directory);
+    let pam_d = stage.directory.join("pam.d");
+    thread::scope(|scope| {
+        let logins = scope.spawn(|| {
+            for _ in 0..200 {
+                let mut pam = Pam::start(&pam_d, "keyinit-test", Some(b"alice"));
+                assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
+            }
+        });
+        let mut looks = 0_u32;
+        while !logins.is_finished() {
+            assert_eq!(ids(), before);
+            looks += 1;
+        }
+        assert!(looks > 0);
+    });
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+//! The behaviour of the module: the release .so, the system's libpam, the kernel's keyrings.
+//!
+//! Each case runs in a process of its own, which starts this program again with the case's name, in a mount and user
+//! namespace of its own (see `stage`). So cases cannot disturb each other or the machine, whose keyrings stay as they are.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arguments;
+mod bad_input;
+mod calls;
+mod ensure;
+mod errors;
+mod finish;
+mod handles;
+mod identities;
+mod logins;
+mod stage;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use stage::Stage;
+use support::{artefact, keys};
+
+/// What a case needs of whoever runs the tests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: the caller is the user who logs in.
+    Anyone,
+    /// Root, for other users, other callers and other files.
+    Root,
+    /// Root, and the programs of the system, so no user namespace: pam_loginuid wants the real one.
+    System,
+}
+
+pub struct Case {
+    name: &'static str,
+    needs: Needs,
+    body: fn(&Stage),
+}
+
+/// The list of a file's cases, by the names of their functions.
+macro_rules! cases {
+    ($($needs:ident: $($name:ident)*;)*) => {
+        pub const CASES: &[$crate::Case] = &[$($(
+            $crate::Case { name: concat!(module_path!(), "::", stringify!($name)), needs: $crate::Needs::$needs, body: $name },
+        )*)*];
+    };
+}
+pub(crate) use cases;
+
+const CASE: &str = "PAM_KEYINIT_CASE";
+const DIRECTORY: &str = "PAM_KEYINIT_DIRECTORY";
+const MODULE: &str = "PAM_KEYINIT_SO";
+
+fn all() -> impl Iterator<Item = &'static Case> {
+    let files = [
+        calls::CASES,
+        ensure::CASES,
+        finish::CASES,
+        arguments::CASES,
+        errors::CASES,
+        identities::CASES,
+        handles::CASES,
+        bad_input::CASES,
+        logins::CASES,
+    ];
+    files.into_iter().flatten()
+}
+
+fn main() -> ExitCode {
+    if let Some(name) = env::var_os(CASE) {
+        let case = all().find(|case| *case.name == *name).expect("a case of this name");
+        let path = |variable| PathBuf::from(env::var_os(variable).expect("set by `run`"));
+        (case.body)(&Stage::new(case.needs, path(MODULE), path(DIRECTORY)));
+        return ExitCode::SUCCESS;
+    }
+
+    let arguments = Arguments::from_args();
+    let module = env::var_os(MODULE).map_or_else(artefact::release, PathBuf::from);
+    // A process that has a session keyring can never be without one again, and many cases begin without.
+    let shell = keys::id(keys::SESSION).expect("the kernel has keyrings");
+    let without = shell == keys::id(keys::USER_SESSION).expect("the kernel has keyrings");
+    let root = nix::unistd::Uid::effective().is_root();
+    let can_run = |case: &Case| without && (root || case.needs == Needs::Anyone);
+    let not_run = all().filter(|case| !can_run(case)).count();
+    let trials = all().map(|case| {
+        let module = module.clone();
+        Trial::test(case.name.trim_start_matches("module::"), move || run(case, &module))
+            .with_ignored_flag(!can_run(case))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if !without {
+        println!(
+            "NOT RUN: {not_run} tests. This shell runs in a session keyring, and a process that has one cannot be without \
+             again. Run them from one that has none, for instance: systemd-run --pty -p KeyringMode=inherit make check"
+        );
+    } else if not_run > 0 {
+        println!("NOT RUN: {not_run} tests need root: other users as callers and targets, other files in /etc and /dev.");
+    }
+    conclusion.exit_code()
+}
+
+/// Runs one case in a process of its own.
+fn run(case: &Case, module: &Path) -> Result<(), Failed> {
+    // Its own, and removed here: what the case mounts in it is gone with the case.
+    let directory = tempfile::tempdir()?;
+    let output = Command::new(env::current_exe()?)
+        .env(CASE, case.name)
+        .env(DIRECTORY, directory.path())
+        .env(MODULE, module)
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    Err(format!("{}\n{text}", output.status).into())
+}

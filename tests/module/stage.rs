@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+//! Where a case plays: namespaces, users, a log, configuration files, and what can be seen of the process.
+
+use std::cell::RefCell;
+use std::ffi::c_long;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, User, alarm, fork, pipe, read, write};
+
+use crate::Needs;
+use crate::support::keys;
+use crate::support::pam::Pam;
+
+/// Users of the stage's passwd file, who are on no machine: name, uid, gid.
+pub const ROOT: Who = Who { name: "root", uid: 0, gid: 0 };
+pub const ALICE: Who = Who { name: "alice", uid: 4001, gid: 5001 };
+pub const BOB: Who = Who { name: "bob", uid: 4002, gid: 5002 };
+/// Ids over 16 bits.
+pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Who {
+    pub name: &'static str,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+pub struct Stage {
+    /// The case's own, removed at its end.
+    pub directory: PathBuf,
+    pub module: PathBuf,
+    log: UnixDatagram,
+    /// What has come into the log and was not asked for yet.
+    lines: RefCell<Vec<Line>>,
+    /// The user who logs in where a case does not care which: alice, or who runs the tests without being root.
+    pub user: Who,
+}
+
+/// A line of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// As in syslog(3): 2 critical, 3 error, 4 warning, 5 notice, 7 debug.
+    pub level: u8,
+    pub text: String,
+}
+
+pub const CRITICAL: u8 = 2;
+pub const ERROR: u8 = 3;
+pub const WARNING: u8 = 4;
+pub const NOTICE: u8 = 5;
+pub const DEBUG: u8 = 7;
+
+impl Stage {
+    pub fn new(needs: Needs, module: PathBuf, directory: PathBuf) -> Stage {
+        // A case that hangs ends with SIGALRM.
+        alarm::set(120);
+        if needs != Needs::System {
+            user_namespace();
+        }
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("/ is private");
+        fs::create_dir(directory.join("pam.d")).expect("a directory");
+        let user = if needs == Needs::Anyone && !Uid::effective().is_root() {
+            let entry = User::from_uid(Uid::current()).expect("a passwd entry").expect("a passwd entry");
+            Who { name: entry.name.leak(), uid: entry.uid.as_raw(), gid: Gid::current().as_raw() }
+        } else {
+            ALICE
+        };
+        let log = device_log(&directory);
+        let stage = Stage { log, module, lines: RefCell::default(), user, directory };
+        if Uid::effective().is_root() && needs != Needs::System {
+            stage.passwd(&[]);
+            stage.put_over("/etc/nsswitch.conf", "passwd: files\ngroup: files\n");
+        }
+        stage
+    }
+
+    /// Puts a passwd file with the stage's users and `more` lines in the place of the system's.
+    pub fn passwd(&self, more: &[&str]) {
+        let mut text = String::new();
+        for Who { name, uid, gid } in [ROOT, ALICE, BOB, CAROL] {
+            writeln!(text, "{name}:x:{uid}:{gid}::/:/bin/sh").expect("a string");
+        }
+        more.iter().for_each(|line| writeln!(text, "{line}").expect("a string"));
+        self.put_over("/etc/passwd", &text);
+    }
+
+    /// Puts a file with `text` over a file of the system, for this case.
+    pub fn put_over(&self, path: &str, text: &str) {
+        let file = self.directory.join(path.replace('/', "_"));
+        fs::write(&file, text).expect("a file");
+        bind(&file, Path::new(path));
+    }
+
+    /// Starts a login of `user` with these lines in its service file. `MODULE` in them stands for the module with the
+    /// control that lets its own answer through.
+    pub fn login(&self, user: Who, lines: &[&str]) -> Pam {
+        self.login_as(Some(user.name.as_bytes()), lines)
+    }
+
+    pub fn login_as(&self, user: Option<&[u8]>, lines: &[&str]) -> Pam {
+        let module = format!("[success=ok default=die] {}", self.module.display());
+        let text: String = lines.iter().map(|line| line.replace("MODULE", &module) + "\n").collect();
+        fs::write(self.directory.join("pam.d/keyinit-test"), text).expect("a service file");
+        Pam::start(&self.directory.join("pam.d"), "keyinit-test", user)
+    }
+
+    /// A login of the stage's user with one session line with these `arguments`.
+    pub fn session(&self, arguments: &str) -> Pam {
+        self.login(self.user, &[&format!("session MODULE {arguments}")])
+    }
+
+    /// What the module wrote to the log since this was called last.
+    pub fn log(&self) -> Vec<Line> {
+        let mut buffer = [0_u8; 65536];
+        while let Ok(length) = self.log.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            if let Some(line) = Line::parse(&text) {
+                self.lines.borrow_mut().push(line);
+            }
+        }
+        self.lines.take()
+    }
+
+    /// Asserts that the module wrote one line to the log since the last look, of this `level` and with these `parts`.
+    #[track_caller]
+    pub fn assert_logged(&self, level: u8, parts: &[&str]) {
+        let lines = self.log();
+        let [line] = &lines[..] else { panic!("one line expected, with {parts:?}: {lines:#?}") };
+        assert_eq!(line.level, level, "{line:?}");
+        for part in parts {
+            assert!(line.text.contains(part), "no {part:?} in {:?}", line.text);
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_silent(&self) {
+        assert_eq!(self.log(), [], "nothing to say");
+    }
+}
+
+impl Line {
+    /// The module's part of a datagram `<priority>date program: pam_keyinit(service:type): text`.
+    fn parse(datagram: &str) -> Option<Line> {
+        let (priority, rest) = datagram.strip_prefix('<')?.split_once('>')?;
+        let priority: u8 = priority.parse().ok()?;
+        let text = &rest[rest.find("pam_keyinit(")?..];
+        assert_eq!(priority >> 3, 10, "facility authpriv: {datagram:?}");
+        Some(Line { level: priority & 7, text: text.trim_end_matches('\0').to_owned() })
+    }
+}
+
+fn bind(file: &Path, over: &Path) {
+    mount(Some(file), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .unwrap_or_else(|error| panic!("bind {} over {}: {error}", file.display(), over.display()));
+}
+
+/// Mounts a /dev with a log socket of our own and the devices that programs need.
+fn device_log(directory: &Path) -> UnixDatagram {
+    let dev = directory.join("dev");
+    fs::create_dir(&dev).expect("a directory");
+    mount(Some("tmpfs"), &dev, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
+    for device in ["null", "zero", "full", "random", "urandom", "tty", "ptmx"] {
+        let there = Path::new("/dev").join(device);
+        if there.exists() {
+            File::create(dev.join(device)).expect("a file");
+            bind(&there, &dev.join(device));
+        }
+    }
+    for tree in ["pts", "shm"] {
+        let there = Path::new("/dev").join(tree);
+        if there.exists() {
+            fs::create_dir(dev.join(tree)).expect("a directory");
+            mount(Some(&there), &dev.join(tree), None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+                .expect("a bind mount");
+        }
+    }
+    symlink("/proc/self/fd", dev.join("fd")).expect("a link");
+    let log = UnixDatagram::bind(dev.join("log")).expect("a socket");
+    fs::set_permissions(dev.join("log"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("open to all");
+    log.set_nonblocking(true).expect("a socket");
+    mount(Some(&dev), "/dev", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).expect("/dev is ours");
+    log
+}
+
+/// Enters a user namespace in which every id of this one stands for itself, if root runs the tests, and else the own id:
+/// with its user keyrings and quotas a case begins anew and leaves nothing behind.
+fn user_namespace() {
+    let (root, uid, gid) = (Uid::effective().is_root(), Uid::current(), Gid::current());
+    let maps = |pid: Pid| {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        if !root {
+            fs::write(process.join("setgroups"), "deny")?;
+        }
+        for (map, id) in [("gid_map", gid.as_raw()), ("uid_map", uid.as_raw())] {
+            fs::write(process.join(map), if root { identity(map)? } else { format!("{id} {id} 1") })?;
+        }
+        io::Result::Ok(())
+    };
+    let ours = Pid::this();
+    let (ready, go) = pipe().expect("a pipe");
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.expect("a process") {
+        ForkResult::Child => {
+            let _ = read(&ready, &mut [0]);
+            // SAFETY: ends the process at once, whatever it has inherited.
+            unsafe { libc::_exit(i32::from(root && maps(ours).is_err())) };
+        }
+        ForkResult::Parent { child } => {
+            unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
+            write(&go, b"!").expect("a pipe");
+            assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)), "the maps of the user namespace");
+            if !root {
+                maps(ours).expect("the maps of the user namespace");
+            }
+        }
+    }
+}
+
+/// The ids that are known here, each for itself.
+fn identity(map: &str) -> io::Result<String> {
+    let mut lines = String::new();
+    for line in fs::read_to_string(format!("/proc/self/{map}"))?.lines() {
+        let [inside, _, count] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
+        writeln!(lines, "{inside} {inside} {count}").expect("a string");
+    }
+    Ok(lines)
+}
+
+/// A child that waits to be told to go on.
+#[must_use = "it waits"]
+pub struct Waiting {
+    child: Pid,
+    go: OwnedFd,
+}
+
+/// Leaves a child behind that runs `body` when it is told to.
+pub fn leave_behind(body: impl FnOnce()) -> Waiting {
+    let (told, go) = pipe().expect("a pipe");
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.expect("a process") {
+        ForkResult::Child => {
+            let _ = read(&told, &mut [0]);
+            let outcome = catch_unwind(AssertUnwindSafe(body));
+            // SAFETY: ends the process at once; what it has inherited is its parent's to clean up.
+            unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) };
+        }
+        ForkResult::Parent { child } => Waiting { child, go },
+    }
+}
+
+impl Waiting {
+    /// Lets the child go on, waits for its end, and asserts that it did not panic.
+    #[track_caller]
+    pub fn go_on(self) {
+        write(&self.go, b"!").expect("a pipe");
+        assert_eq!(waitpid(self.child, None), Ok(WaitStatus::Exited(self.child, 0)), "the child did what it should");
+    }
+}
+
+/// Runs `body` in a child and asserts that it did not panic.
+#[track_caller]
+pub fn in_child(body: impl FnOnce()) {
+    leave_behind(body).go_on();
+}
+
+/// Waits for something that the kernel does not report, for a few seconds at most.
+#[track_caller]
+pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !there() {
+        assert!(Instant::now() < end, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// All ids of the thread: real, effective, saved and filesystem uid, then gid.
+pub fn ids() -> [u32; 8] {
+    let status = fs::read_to_string("/proc/thread-self/status").expect("/proc");
+    let ids = |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).expect("a line of ids").split_whitespace();
+    let all: Vec<u32> = ids("Uid:").chain(ids("Gid:")).map(|id| id.parse().expect("an id")).collect();
+    all.try_into().expect("eight ids")
+}
+
+/// Sets ids of the thread by system call; -1 leaves one as it is.
+#[track_caller]
+pub fn set_ids(number: c_long, [real, effective, saved]: [i64; 3]) {
+    // SAFETY: takes numbers only.
+    let answer = unsafe { libc::syscall(number, real, effective, saved) };
+    assert_eq!(answer, 0, "setres*id {real} {effective} {saved}: {}", io::Error::last_os_error());
+}
+
+/// Makes `uids` and `gids` (real, effective, saved) the thread's.
+#[track_caller]
+pub fn become_ids(uids: [u32; 3], gids: [u32; 3]) {
+    set_ids(libc::SYS_setresgid, gids.map(i64::from));
+    set_ids(libc::SYS_setresuid, uids.map(i64::from));
+}
+
+pub fn set_fs_uid(uid: u32) {
+    // SAFETY: takes a number only.
+    unsafe { libc::syscall(libc::SYS_setfsuid, uid) };
+}
+
+pub fn set_fs_gid(gid: u32) {
+    // SAFETY: takes a number only.
+    unsafe { libc::syscall(libc::SYS_setfsgid, gid) };
+}
+
+/// Does something under the real ids of `who`.
+pub fn with_real_ids<T>(who: Who, body: impl FnOnce() -> T) -> T {
+    let before = ids();
+    set_ids(libc::SYS_setresgid, [who.gid.into(), -1, -1]);
+    set_ids(libc::SYS_setresuid, [who.uid.into(), -1, -1]);
+    let result = body();
+    set_ids(libc::SYS_setresuid, [before[0].into(), -1, -1]);
+    set_ids(libc::SYS_setresgid, [before[4].into(), -1, -1]);
+    result
+}
+
+/// The thread's session keyring, or the errno that it has become.
+pub fn session() -> Result<i32, i32> {
+    keys::id(keys::SESSION).map_err(|error| error.raw_os_error().expect("an errno"))
+}
+
+/// The thread's session keyring, which is usable.
+#[track_caller]
+pub fn live_session() -> i32 {
+    session().expect("a session keyring that is alive")
+}
+
+/// Asserts that the thread is in a session keyring that the module made for `who`, and returns it: anonymous, with the
+/// user's ids and the kernel's permissions, and with the user's keyring linked as the only thing in it.
+#[track_caller]
+pub fn assert_own_keyring(who: Who) -> i32 {
+    let keyring = live_session();
+    let description = keys::describe(keyring).expect("the session keyring can be viewed");
+    assert_eq!((&*description.kind, &*description.name), ("keyring", "_ses"), "{description:?}");
+    assert_eq!((description.uid, description.gid), (who.uid, who.gid), "{description:?}");
+    assert_eq!(description.permissions, 0x3f03_0000, "{description:?}");
+    let links = keys::links(keyring).expect("the session keyring can be read");
+    let names: Vec<String> = links.iter().map(|&link| keys::describe(link).expect("a link").name).collect();
+    assert_eq!(names, [format!("_uid.{}", who.uid)]);
+    keyring
+}
+
+/// Asserts that `keyring` is revoked.
+#[track_caller]
+pub fn assert_revoked(keyring: i32) {
+    let errno = keys::describe(keyring).expect_err("it is revoked").raw_os_error();
+    assert!(matches!(errno, Some(libc::EKEYREVOKED | libc::ENOKEY)), "{errno:?}");
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//! The file under test: the module as `cargo build --release` makes it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds the module with `options` to cargo in the target directory `target`, and returns the file.
+pub fn build(target: &Path, options: &[&str]) -> PathBuf {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--quiet", "--lib", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .args(options)
+        .status()
+        .expect("cargo starts");
+    assert!(status.success(), "cargo build --release failed");
+    target.join("release/libpam_keyinit.so")
+}
+
+/// The release build, made now if it is not up to date.
+pub fn release() -> PathBuf {
+    build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), &[])
+}

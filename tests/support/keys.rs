@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//! Keyrings as seen from outside the module: keyctl(2), add_key(2), request_key(2) by system call.
+
+use std::ffi::{CStr, CString};
+use std::io;
+
+/// The thread's session keyring, `@s`.
+pub const SESSION: i32 = libc::KEY_SPEC_SESSION_KEYRING;
+/// The user keyring of the thread's real uid, `@u`.
+pub const USER: i32 = libc::KEY_SPEC_USER_KEYRING;
+/// The user-session keyring of the thread's real uid, `@us`.
+pub const USER_SESSION: i32 = libc::KEY_SPEC_USER_SESSION_KEYRING;
+
+/// What `KEYCTL_DESCRIBE` says of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Description {
+    pub kind: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub permissions: u32,
+    pub name: String,
+}
+
+fn checked(answer: libc::c_long) -> io::Result<i32> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
+}
+
+fn keyctl(operation: u32, arguments: [libc::c_long; 4]) -> io::Result<i32> {
+    let [a, b, c, d] = arguments;
+    // SAFETY: callers pass numbers, or pointers to memory that is live for the call and as large as they say.
+    checked(unsafe { libc::syscall(libc::SYS_keyctl, operation as libc::c_long, a, b, c, d) })
+}
+
+fn simple(operation: u32, first: i32, second: i32) -> io::Result<i32> {
+    keyctl(operation, [first.into(), second.into(), 0, 0])
+}
+
+/// The serial number behind a special id, which is made if it is not there.
+pub fn id(special: i32) -> io::Result<i32> {
+    simple(libc::KEYCTL_GET_KEYRING_ID, special, 0)
+}
+
+/// Joins the session keyring called `name`, or a new anonymous one.
+pub fn join(name: Option<&CStr>) -> io::Result<i32> {
+    let name = name.map_or(std::ptr::null(), CStr::as_ptr);
+    keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING, [name as libc::c_long, 0, 0, 0])
+}
+
+pub fn revoke(key: i32) -> io::Result<()> {
+    simple(libc::KEYCTL_REVOKE, key, 0).map(drop)
+}
+
+pub fn link(key: i32, keyring: i32) -> io::Result<()> {
+    simple(libc::KEYCTL_LINK, key, keyring).map(drop)
+}
+
+pub fn unlink(key: i32, keyring: i32) -> io::Result<()> {
+    simple(libc::KEYCTL_UNLINK, key, keyring).map(drop)
+}
+
+pub fn set_permissions(key: i32, permissions: u32) -> io::Result<()> {
+    simple(libc::KEYCTL_SETPERM, key, permissions as i32).map(drop)
+}
+
+/// Lets the key expire in `seconds`.
+pub fn set_timeout(key: i32, seconds: u32) -> io::Result<()> {
+    simple(libc::KEYCTL_SET_TIMEOUT, key, seconds as i32).map(drop)
+}
+
+/// Fills a buffer by an operation that says how much it would have written.
+fn read_all(operation: u32, key: i32) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0_u8; 64];
+    loop {
+        let pointer = buffer.as_mut_ptr() as libc::c_long;
+        let length = keyctl(operation, [key.into(), pointer, buffer.len() as libc::c_long, 0])? as usize;
+        if length <= buffer.len() {
+            buffer.truncate(length);
+            return Ok(buffer);
+        }
+        buffer.resize(length, 0);
+    }
+}
+
+pub fn describe(key: i32) -> io::Result<Description> {
+    let text = String::from_utf8_lossy(&read_all(libc::KEYCTL_DESCRIBE, key)?).trim_end_matches('\0').to_owned();
+    let mut fields = text.splitn(5, ';');
+    let mut next = || fields.next().expect("KEYCTL_DESCRIBE has five fields");
+    Ok(Description {
+        kind: next().to_owned(),
+        uid: next().parse().expect("a uid"),
+        gid: next().parse().expect("a gid"),
+        permissions: u32::from_str_radix(next(), 16).expect("permissions in hexadecimal"),
+        name: next().to_owned(),
+    })
+}
+
+/// The payload of a key.
+pub fn read(key: i32) -> io::Result<Vec<u8>> {
+    read_all(libc::KEYCTL_READ, key)
+}
+
+/// What a keyring links.
+pub fn links(keyring: i32) -> io::Result<Vec<i32>> {
+    let serial = |bytes: &[u8]| i32::from_ne_bytes(bytes.try_into().expect("four bytes"));
+    Ok(read(keyring)?.chunks_exact(4).map(serial).collect())
+}
+
+/// Adds a key of type `user`.
+pub fn add(name: &str, payload: &str, keyring: i32) -> io::Result<i32> {
+    let name = CString::new(name)?;
+    // SAFETY: two strings with their NULs, and a payload of the length given.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            c"user".as_ptr(),
+            name.as_ptr(),
+            payload.as_ptr(),
+            payload.len(),
+            libc::c_long::from(keyring),
+        )
+    })
+}
+
+/// Searches `keyring` and what it links for a key of type `user`.
+pub fn search(name: &str, keyring: i32) -> io::Result<i32> {
+    let name = CString::new(name)?;
+    keyctl(
+        libc::KEYCTL_SEARCH,
+        [keyring.into(), c"user".as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0],
+    )
+}
+
+/// Looks for a key of type `user` in the keyrings of the process, as programs do.
+pub fn request(name: &str) -> io::Result<i32> {
+    let name = CString::new(name)?;
+    // SAFETY: two strings with their NULs; a null pointer means that nobody is asked to make the key.
+    checked(unsafe {
+        libc::syscall(libc::SYS_request_key, c"user".as_ptr(), name.as_ptr(), std::ptr::null::<u8>(), 0_i64)
+    })
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+//! What the tests and the demonstration share.
+#![allow(dead_code, reason = "each of them uses a part")]
+
+pub mod artefact;
+pub mod keys;
+pub mod pam;
