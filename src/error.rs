@@ -100,9 +100,10 @@ impl Failure {
         matches!(self.reason, libc::EKEYREVOKED | libc::EKEYEXPIRED | libc::ENOKEY)
     }
 
-    /// The reason in words, with what to do. Empty for a reason that none of the calls should give.
+    /// The reason in words, with what to do. A text that ends in a blank wants the number of the reason behind it.
     pub fn advice(self) -> &'static str {
         match (self.reason, self.error) {
+            (_, Error::NoUser | Error::NoState) => "PAM error ",
             (libc::EPERM, Error::TakeOn) => "EPERM, not permitted; the caller needs CAP_SETUID and CAP_SETGID",
             (libc::EPERM, _) => "EPERM, not permitted; see the seccomp filter of the container or service",
             (libc::EINTR, _) => "EINTR, interrupted",
@@ -133,7 +134,7 @@ impl Failure {
             (libc::ENOKEY, _) => "ENOKEY, no such key",
             (libc::EKEYEXPIRED, _) => "EKEYEXPIRED, the key has expired",
             (libc::EKEYREVOKED, _) => "EKEYREVOKED, the key has been revoked",
-            _ => "",
+            _ => "errno ",
         }
     }
 }

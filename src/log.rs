@@ -57,11 +57,14 @@ impl Line {
     pub fn failure(&mut self, failure: Failure) -> &mut Line {
         // `Line` has no error to return.
         let _ = write!(self, "{}", failure.error);
-        match (failure.reason, failure.advice()) {
-            (0, _) => self,
-            (reason, "") => self.text(": error ").number(reason.unsigned_abs()),
-            (_, advice) => self.text(": ").text(advice),
+        if failure.reason != 0 {
+            let advice = failure.advice();
+            self.text(": ").text(advice);
+            if advice.ends_with(' ') {
+                self.number(failure.reason.unsigned_abs());
+            }
         }
+        self
     }
 
     /// The line as a C string, which lives as long as `self`.

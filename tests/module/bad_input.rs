@@ -128,7 +128,7 @@ fn without_state_a_call_fails_and_leaks_nothing(stage: &Stage) {
         // SAFETY: a live handle and no arguments.
         let code = unsafe { function(stage, name)(pam.as_ptr(), flags, 0, ptr::null()) };
         assert_eq!(code, PAM_SYSTEM_ERR);
-        stage.assert_logged(ERROR, &["libpam does not keep the state of the session: error 4"]);
+        stage.assert_logged(ERROR, &["libpam does not keep the state of the session: PAM error 4"]);
     }
     assert_eq!((ids(), live_session()), before);
 }

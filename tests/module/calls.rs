@@ -30,11 +30,9 @@ const AUTH: &str = "auth MODULE force revoke";
 const SESSION: &str = "session MODULE force revoke";
 
 fn open_makes_a_session_keyring_and_close_revokes_it(stage: &Stage) {
-    let before = live_session();
     let mut pam = stage.session("revoke");
     assert_eq!(pam.open(), SUCCESS);
     let keyring = assert_own_keyring(stage.user);
-    assert_ne!(keyring, before);
     assert_eq!(pam.close(), SUCCESS);
     assert_revoked(keyring);
     stage.assert_silent();

@@ -4,7 +4,7 @@
 use std::thread;
 
 use crate::Stage;
-use crate::stage::{ALICE, BOB, assert_own_keyring, assert_revoked, in_child, live_session};
+use crate::stage::{ALICE, BOB, GRACE, HEIDI, assert_own_keyring, assert_revoked, in_child, live_session};
 use crate::support::keys;
 use crate::support::pam::{Pam, SUCCESS};
 
@@ -78,10 +78,10 @@ fn two_handles_in_a_thread_have_a_keyring_each(stage: &Stage) {
 
 /// Credentials, the session keyring among them, belong to a thread.
 fn sessions_in_threads_have_a_keyring_each(stage: &Stage) {
-    drop(stage.login(ALICE, &["session MODULE force revoke"]));
+    drop(stage.login(GRACE, &["session MODULE force revoke"]));
     let (pam_d, before) = (stage.directory.join("pam.d"), live_session());
     thread::scope(|scope| {
-        for who in [ALICE, BOB, ALICE, BOB] {
+        for who in [GRACE, HEIDI, GRACE, HEIDI] {
             let pam_d = &pam_d;
             scope.spawn(move || {
                 for _ in 0..50 {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,13 @@ use crate::support::pam::Pam;
 pub const ROOT: Who = Who { name: "root", uid: 0, gid: 0 };
 pub const ALICE: Who = Who { name: "alice", uid: 4001, gid: 5001 };
 pub const BOB: Who = Who { name: "bob", uid: 4002, gid: 5002 };
+/// Whose quotas are used up: they are counted across user namespaces.
+pub const DAVE: Who = Who { name: "dave", uid: 4003, gid: 5003 };
+pub const ERIN: Who = Who { name: "erin", uid: 4004, gid: 5004 };
+/// Who log in so often that the kernel may not keep up with forgetting their keyrings.
+pub const FRANK: Who = Who { name: "frank", uid: 4005, gid: 5005 };
+pub const GRACE: Who = Who { name: "grace", uid: 4006, gid: 5006 };
+pub const HEIDI: Who = Who { name: "heidi", uid: 4007, gid: 5007 };
 /// Ids over 16 bits.
 pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
 
@@ -69,8 +76,13 @@ impl Stage {
             user_namespace();
         }
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("/ is private");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .expect("/ is private");
         fs::create_dir(directory.join("pam.d")).expect("a directory");
+        fs::write(directory.join("pam.d/other"), "").expect("a file that libpam misses");
+        for directory in [&directory, &directory.join("pam.d")] {
+            open_to_all(directory); // whoever the case becomes
+        }
         let user = if needs == Needs::Anyone && !Uid::effective().is_root() {
             let entry = User::from_uid(Uid::current()).expect("a passwd entry").expect("a passwd entry");
             Who { name: entry.name.leak(), uid: entry.uid.as_raw(), gid: Gid::current().as_raw() }
@@ -89,7 +101,7 @@ impl Stage {
     /// Puts a passwd file with the stage's users and `more` lines in the place of the system's.
     pub fn passwd(&self, more: &[&str]) {
         let mut text = String::new();
-        for Who { name, uid, gid } in [ROOT, ALICE, BOB, CAROL] {
+        for Who { name, uid, gid } in [ROOT, ALICE, BOB, DAVE, ERIN, FRANK, GRACE, HEIDI, CAROL] {
             writeln!(text, "{name}:x:{uid}:{gid}::/:/bin/sh").expect("a string");
         }
         more.iter().for_each(|line| writeln!(text, "{line}").expect("a string"));
@@ -110,9 +122,11 @@ impl Stage {
     }
 
     pub fn login_as(&self, user: Option<&[u8]>, lines: &[&str]) -> Pam {
-        let module = format!("[success=ok default=die] {}", self.module.display());
+        let module = format!("[success=ok ignore=ok default=die] {}", self.module.display());
         let text: String = lines.iter().map(|line| line.replace("MODULE", &module) + "\n").collect();
-        fs::write(self.directory.join("pam.d/keyinit-test"), text).expect("a service file");
+        let file = self.directory.join("pam.d/keyinit-test");
+        let _ = fs::remove_file(&file); // somebody else's, if the case has become another user
+        fs::write(file, text).expect("a service file");
         Pam::start(&self.directory.join("pam.d"), "keyinit-test", user)
     }
 
@@ -151,14 +165,19 @@ impl Stage {
 }
 
 impl Line {
-    /// The module's part of a datagram `<priority>date program: pam_keyinit(service:type): text`.
+    /// The message of a datagram `<priority>date program: message`, if it is the module's: libpam prefixes it with the
+    /// module's name, or outside a dispatch with its own.
     fn parse(datagram: &str) -> Option<Line> {
         let (priority, rest) = datagram.strip_prefix('<')?.split_once('>')?;
         let priority: u8 = priority.parse().ok()?;
-        let text = &rest[rest.find("pam_keyinit(")?..];
+        let start = rest.find("pam_keyinit(").or_else(|| rest.find("PAM "))?;
         assert_eq!(priority >> 3, 10, "facility authpriv: {datagram:?}");
-        Some(Line { level: priority & 7, text: text.trim_end_matches('\0').to_owned() })
+        Some(Line { level: priority & 7, text: rest[start..].trim_end_matches('\0').to_owned() })
     }
+}
+
+fn open_to_all(file: &Path) {
+    fs::set_permissions(file, PermissionsExt::from_mode(0o777)).expect("our own file");
 }
 
 fn bind(file: &Path, over: &Path) {
@@ -188,7 +207,7 @@ fn device_log(directory: &Path) -> UnixDatagram {
     }
     symlink("/proc/self/fd", dev.join("fd")).expect("a link");
     let log = UnixDatagram::bind(dev.join("log")).expect("a socket");
-    fs::set_permissions(dev.join("log"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("open to all");
+    open_to_all(&dev.join("log"));
     log.set_nonblocking(true).expect("a socket");
     mount(Some(&dev), "/dev", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).expect("/dev is ours");
     log
@@ -288,7 +307,8 @@ pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
 /// All ids of the thread: real, effective, saved and filesystem uid, then gid.
 pub fn ids() -> [u32; 8] {
     let status = fs::read_to_string("/proc/thread-self/status").expect("/proc");
-    let ids = |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).expect("a line of ids").split_whitespace();
+    let ids =
+        |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).expect("a line of ids").split_whitespace();
     let all: Vec<u32> = ids("Uid:").chain(ids("Gid:")).map(|id| id.parse().expect("an id")).collect();
     all.try_into().expect("eight ids")
 }

@@ -87,8 +87,9 @@ pub fn describe(key: i32) -> io::Result<Description> {
     let mut next = || fields.next().expect("KEYCTL_DESCRIBE has five fields");
     Ok(Description {
         kind: next().to_owned(),
-        uid: next().parse().expect("a uid"),
-        gid: next().parse().expect("a gid"),
+        // The kernel writes them as signed numbers.
+        uid: next().parse::<i32>().expect("a uid") as u32,
+        gid: next().parse::<i32>().expect("a gid") as u32,
         permissions: u32::from_str_radix(next(), 16).expect("permissions in hexadecimal"),
         name: next().to_owned(),
     })
@@ -124,10 +125,7 @@ pub fn add(name: &str, payload: &str, keyring: i32) -> io::Result<i32> {
 /// Searches `keyring` and what it links for a key of type `user`.
 pub fn search(name: &str, keyring: i32) -> io::Result<i32> {
     let name = CString::new(name)?;
-    keyctl(
-        libc::KEYCTL_SEARCH,
-        [keyring.into(), c"user".as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0],
-    )
+    keyctl(libc::KEYCTL_SEARCH, [keyring.into(), c"user".as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0])
 }
 
 /// Looks for a key of type `user` in the keyrings of the process, as programs do.

@@ -7,6 +7,8 @@ use std::ptr;
 
 pub const SUCCESS: c_int = 0;
 pub const BUF_ERR: c_int = 5;
+/// What libpam makes of a close that succeeds after an open that failed: it acts on both answers.
+pub const PERM_DENIED: c_int = 6;
 pub const USER_UNKNOWN: c_int = 10;
 pub const SESSION_ERR: c_int = 14;
 pub const CRED_ERR: c_int = 17;
@@ -74,7 +76,8 @@ impl Pam {
         let conv = Conv { conv: nobody_answers, data: ptr::null_mut() };
         let mut handle = ptr::null_mut();
         // SAFETY: strings with their NULs, a conversation that libpam copies, and a place for the handle.
-        let code = unsafe { pam_start_confdir(service.as_ptr(), user, &raw const conv, confdir.as_ptr(), &raw mut handle) };
+        let code =
+            unsafe { pam_start_confdir(service.as_ptr(), user, &raw const conv, confdir.as_ptr(), &raw mut handle) };
         assert_eq!(code, SUCCESS, "pam_start_confdir");
         Pam { handle }
     }
