@@ -49,7 +49,7 @@ fn a_keyring_of_its_own_is_kept(stage: &Stage) {
     let mut pam = stage.session("revoke");
     assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
     assert_eq!(live_session(), own, "and not revoked: the module did not make it");
-    assert_eq!(keys::links(own).expect("readable"), [], "and nothing was put into it");
+    assert!(keys::links(own).expect("readable").is_empty(), "and nothing was put into it");
     stage.assert_silent();
 }
 

@@ -2,6 +2,7 @@
 //! Where a case plays: namespaces, users, a log, configuration files, and what can be seen of the process.
 
 use std::cell::RefCell;
+use std::env;
 use std::ffi::c_long;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -19,6 +20,8 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, User, alarm, fork, pipe, read, write};
 
 use crate::Needs;
+use crate::probe::{SHELL, Switchboard};
+use crate::support::artefact;
 use crate::support::keys;
 use crate::support::pam::Pam;
 
@@ -72,9 +75,7 @@ impl Stage {
     pub fn new(needs: Needs, module: PathBuf, directory: PathBuf) -> Stage {
         // A case that hangs ends with SIGALRM.
         alarm::set(120);
-        if needs != Needs::System {
-            user_namespace();
-        }
+        user_namespace();
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .expect("/ is private");
@@ -91,7 +92,7 @@ impl Stage {
         };
         let log = device_log(&directory);
         let stage = Stage { log, module, lines: RefCell::default(), user, directory };
-        if Uid::effective().is_root() && needs != Needs::System {
+        if Uid::effective().is_root() {
             stage.passwd(&[]);
             stage.put_over("/etc/nsswitch.conf", "passwd: files\ngroup: files\n");
         }
@@ -102,10 +103,25 @@ impl Stage {
     pub fn passwd(&self, more: &[&str]) {
         let mut text = String::new();
         for Who { name, uid, gid } in [ROOT, ALICE, BOB, DAVE, ERIN, FRANK, GRACE, HEIDI, CAROL] {
-            writeln!(text, "{name}:x:{uid}:{gid}::/:/bin/sh").expect("a string");
+            writeln!(text, "{name}:x:{uid}:{gid}::/:{}", self.directory.join(SHELL).display()).expect("a string");
         }
         more.iter().for_each(|line| writeln!(text, "{line}").expect("a string"));
         self.put_over("/etc/passwd", &text);
+    }
+
+    /// Puts the module in the place of the system's, and lets the login programs of the system think that it is theirs:
+    /// the users have a shell that reports to the switchboard, and what is written at a login is written nowhere else.
+    pub fn install(&self) -> Switchboard {
+        bind(&self.module, &artefact::installed());
+        let shell = self.directory.join(SHELL);
+        File::create(&shell).expect("a file");
+        bind(&env::current_exe().expect("/proc"), &shell);
+        let users = [ROOT, ALICE, BOB].map(|Who { name, .. }| format!("{name}:*:19000:0:99999:7:::\n"));
+        self.put_over("/etc/shadow", &users.concat());
+        for place in ["/run", "/var/log"] {
+            mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
+        }
+        Switchboard::new(&self.directory)
     }
 
     /// Puts a file with `text` over a file of the system, for this case.
@@ -176,7 +192,7 @@ impl Line {
     }
 }
 
-fn open_to_all(file: &Path) {
+pub fn open_to_all(file: &Path) {
     fs::set_permissions(file, PermissionsExt::from_mode(0o777)).expect("our own file");
 }
 
@@ -190,21 +206,19 @@ fn device_log(directory: &Path) -> UnixDatagram {
     let dev = directory.join("dev");
     fs::create_dir(&dev).expect("a directory");
     mount(Some("tmpfs"), &dev, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
-    for device in ["null", "zero", "full", "random", "urandom", "tty", "ptmx"] {
+    for device in ["null", "zero", "full", "random", "urandom", "tty"] {
         let there = Path::new("/dev").join(device);
         if there.exists() {
             File::create(dev.join(device)).expect("a file");
             bind(&there, &dev.join(device));
         }
     }
-    for tree in ["pts", "shm"] {
-        let there = Path::new("/dev").join(tree);
-        if there.exists() {
-            fs::create_dir(dev.join(tree)).expect("a directory");
-            mount(Some(&there), &dev.join(tree), None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
-                .expect("a bind mount");
-        }
+    for directory in ["pts", "shm"] {
+        fs::create_dir(dev.join(directory)).expect("a directory");
     }
+    let terminals = Some("newinstance,ptmxmode=666,mode=620");
+    mount(Some("devpts"), &dev.join("pts"), Some("devpts"), MsFlags::empty(), terminals).expect("terminals of our own");
+    symlink("pts/ptmx", dev.join("ptmx")).expect("a link");
     symlink("/proc/self/fd", dev.join("fd")).expect("a link");
     let log = UnixDatagram::bind(dev.join("log")).expect("a socket");
     open_to_all(&dev.join("log"));
@@ -247,12 +261,17 @@ fn user_namespace() {
     }
 }
 
-/// The ids that are known here, each for itself.
+/// The ids that are known here, each for itself. Id 0 has a line of its own: so the map differs from that of the first
+/// namespace, and pam_loginuid(8) does not insist on a login uid, which the namespace may not be allowed to set.
 fn identity(map: &str) -> io::Result<String> {
     let mut lines = String::new();
     for line in fs::read_to_string(format!("/proc/self/{map}"))?.lines() {
-        let [inside, _, count] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
-        writeln!(lines, "{inside} {inside} {count}").expect("a string");
+        match line.split_whitespace().map(|number| number.parse().expect("a number")).collect::<Vec<u32>>()[..] {
+            [0, _, count] if count > 1 => writeln!(lines, "0 0 1\n1 1 {}", count - 1),
+            [inside, _, count] => writeln!(lines, "{inside} {inside} {count}"),
+            _ => continue,
+        }
+        .expect("a string");
     }
     Ok(lines)
 }

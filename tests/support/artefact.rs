@@ -22,3 +22,13 @@ pub fn build(target: &Path, options: &[&str]) -> PathBuf {
 pub fn release() -> PathBuf {
     build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), &[])
 }
+
+/// Where the system keeps its own pam_keyinit.so.
+pub fn installed() -> PathBuf {
+    let multiarch = format!("/usr/lib/{}-linux-gnu/security", std::env::consts::ARCH);
+    let mut there = [&*multiarch, "/usr/lib64/security", "/lib/security", "/usr/lib/security"]
+        .map(|directory| Path::new(directory).join("pam_keyinit.so"))
+        .into_iter()
+        .filter(|file| file.exists());
+    there.next().expect("a pam_keyinit.so on this system: Debian's libpam-modules, Fedora's pam")
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+//! The login shell of the stage's users: this program again, which tells the test what its session looks like.
+//!
+//! So any login program can be asked the same things, whatever it does with terminals, environments and arguments.
+
+use std::env;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::stage::{Who, ids, open_to_all, session};
+use crate::support::keys::{self, Description};
+
+/// Name of the shell, in the case's directory, and of the socket beside it.
+pub const SHELL: &str = "session-shell";
+const SOCKET: &str = "session-socket";
+
+/// Milliseconds that a login may take to reach its shell.
+const PATIENCE: u16 = 30_000;
+
+#[derive(Serialize, Deserialize)]
+enum Question {
+    Look,
+    Add(String),
+    Find(String),
+    LeaveBehind,
+}
+
+/// What a process in a session sees of itself.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Real, effective, saved and filesystem uid, then gid.
+    pub ids: [u32; 8],
+    /// The session keyring, or the errno of a look at it.
+    pub session: Result<Keyring, i32>,
+}
+
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Keyring {
+    pub serial: i32,
+    pub description: Description,
+    /// The names of what is linked into it.
+    pub links: Vec<String>,
+}
+
+impl View {
+    pub fn taken() -> View {
+        let look = |serial| {
+            let names = keys::links(serial)?.into_iter().map(|link| Ok(keys::describe(link)?.name));
+            Ok(Keyring { serial, description: keys::describe(serial)?, links: names.collect::<std::io::Result<_>>()? })
+        };
+        View { ids: ids(), session: session().and_then(|serial| look(serial).map_err(errno)) }
+    }
+
+    /// Asserts that the process is wholly `who`, in a session keyring that the module made for `who`, and returns its
+    /// serial number.
+    #[track_caller]
+    pub fn assert_own_session(&self, who: Who) -> i32 {
+        let [uids, gids] = [[who.uid; 4], [who.gid; 4]];
+        assert_eq!(self.ids[..], [uids, gids].concat());
+        let Ok(Keyring { serial, description, links }) = &self.session else { panic!("{self:#?}") };
+        assert_eq!(description.name, "_ses", "{self:#?}");
+        assert_eq!((description.uid, description.gid), (who.uid, who.gid), "{self:#?}");
+        assert_eq!(description.permissions, 0x3f03_0000, "{self:#?}");
+        assert_eq!(links[..], [format!("_uid.{}", who.uid)]);
+        *serial
+    }
+}
+
+fn errno(error: std::io::Error) -> i32 {
+    error.raw_os_error().expect("an errno")
+}
+
+/// Where the shells of a case report.
+pub struct Switchboard(UnixListener);
+
+impl Switchboard {
+    pub fn new(directory: &Path) -> Switchboard {
+        let socket = directory.join(SOCKET);
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        open_to_all(&socket);
+        Switchboard(listener)
+    }
+
+    /// The next session that reports, which is of `program`.
+    #[track_caller]
+    pub fn answer(&self, program: &str) -> Process {
+        let ready =
+            poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE)).expect("poll");
+        assert_eq!(ready, 1, "{program} reached no shell");
+        Process(BufReader::new(self.0.accept().expect("a connection").0))
+    }
+}
+
+/// A process in a session. It ends when this is dropped.
+pub struct Process(BufReader<UnixStream>);
+
+impl Process {
+    /// What it sees of itself.
+    pub fn look(&mut self) -> View {
+        self.ask(&Question::Look)
+    }
+
+    /// Lets it add a key of type `user` to its session keyring: the serial number or the errno.
+    pub fn add(&mut self, key: &str) -> Result<i32, i32> {
+        self.ask(&Question::Add(key.to_owned()))
+    }
+
+    /// Lets it find a key of type `user` as programs do, and read it: the payload or the errno.
+    pub fn find(&mut self, key: &str) -> Result<String, i32> {
+        self.ask(&Question::Find(key.to_owned()))
+    }
+
+    /// Lets it leave a process behind that outlives the session.
+    #[track_caller]
+    pub fn leave_behind(&mut self, switchboard: &Switchboard) -> Process {
+        self.ask::<()>(&Question::LeaveBehind);
+        switchboard.answer("the process left behind")
+    }
+
+    #[track_caller]
+    fn ask<T: DeserializeOwned>(&mut self, question: &Question) -> T {
+        send(self.0.get_ref(), question);
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("an answer");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+}
+
+fn send<T: Serialize>(mut stream: &UnixStream, value: &T) {
+    let line = serde_json::to_string(value).expect("JSON") + "\n";
+    stream.write_all(line.as_bytes()).expect("the other side is there");
+}
+
+/// Whether this process was started as the shell of a session.
+pub fn is_shell() -> bool {
+    env::current_exe().is_ok_and(|exe| exe.file_name().is_some_and(|name| name == SHELL))
+}
+
+/// Answers the test's questions until it asks no more.
+pub fn serve() {
+    let socket = env::current_exe().expect("/proc").with_file_name(SOCKET);
+    let stream = UnixStream::connect(&socket).expect("the test listens");
+    for line in BufReader::new(&stream).lines() {
+        match serde_json::from_str(&line.expect("a line")).expect("a question") {
+            Question::Look => send(&stream, &View::taken()),
+            Question::Add(key) => send(&stream, &keys::add(&key, "secret", keys::SESSION).map_err(errno)),
+            Question::Find(key) => {
+                let payload = keys::request(&key).and_then(keys::read).map_err(errno);
+                send(&stream, &payload.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            Question::LeaveBehind => {
+                // SAFETY: this process has one thread.
+                if let ForkResult::Child = unsafe { fork() }.expect("a process") {
+                    setsid().expect("a new process is no group leader");
+                    // The session's terminal or pipes would keep the login program waiting.
+                    let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+                    for duplicate in [dup2_stdin, dup2_stdout, dup2_stderr] {
+                        duplicate(&null).expect("a descriptor");
+                    }
+                    return serve();
+                }
+                send(&stream, &());
+            }
+        }
+    }
+}
