@@ -9,6 +9,7 @@ fn main() {
         "-Wl,-soname,pam_keyinit.so", // the name it is installed under
         "-Wl,-z,defs",                // an unresolved symbol is an error now, not at somebody's login
         "-Wl,-z,now,-z,relro,-z,noexecstack",
+        "-Wl,-z,noseparate-code", // lld's default; GNU ld would pad each segment to a page, 4096 bytes in all
         "-Wl,--no-eh-frame-hdr",
         &format!("-Wl,-T,{directory}/unwind.ld"),
     ] {

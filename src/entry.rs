@@ -8,7 +8,8 @@ use core::ffi::{CStr, c_char, c_int};
 use core::slice;
 
 use crate::error::{Error, Failure};
-use crate::pam::{Code, Handle, Store};
+use crate::pam::{Code, Handle};
+use crate::session::Session;
 use crate::sys::PamHandle;
 
 // Flags of pam_setcred(3). Others, PAM_SILENT for one, may be set beside them.
@@ -18,6 +19,9 @@ const PAM_DELETE_CRED: c_int = 4;
 /// The words of a configuration line, as libpam passes them.
 type Argv = *const *const c_char;
 
+/// What the policy does for a call.
+type Act = fn(&mut Session, &Handle) -> Result<Code, Failure>;
+
 /// pam_sm_open_session(3).
 ///
 /// # Safety
@@ -25,7 +29,7 @@ type Argv = *const *const c_char;
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pam_sm_open_session(pamh: *mut PamHandle, _flags: c_int, argc: c_int, argv: Argv) -> c_int {
     // SAFETY: passed on as they came.
-    unsafe { guarded(Call::Open, pamh, argc, argv) }
+    unsafe { guarded(pamh, argc, argv, Code::SESSION_ERR, None, Session::open) }
 }
 
 /// pam_sm_close_session(3).
@@ -35,24 +39,24 @@ unsafe extern "C" fn pam_sm_open_session(pamh: *mut PamHandle, _flags: c_int, ar
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pam_sm_close_session(pamh: *mut PamHandle, _flags: c_int, argc: c_int, argv: Argv) -> c_int {
     // SAFETY: as above.
-    unsafe { guarded(Call::Close, pamh, argc, argv) }
+    unsafe { guarded(pamh, argc, argv, Code::SESSION_ERR, Some(Code::SUCCESS), Session::close) }
 }
 
-/// pam_sm_setcred(3).
+/// pam_sm_setcred(3). `PAM_REINITIALIZE_CRED` and `PAM_REFRESH_CRED` are ignored: a keyring has no lifetime to renew.
 ///
 /// # Safety
 /// The arguments are libpam's: see [`guarded`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pam_sm_setcred(pamh: *mut PamHandle, flags: c_int, argc: c_int, argv: Argv) -> c_int {
-    let call = if flags & PAM_ESTABLISH_CRED != 0 {
-        Call::Establish
+    let (without, act): (_, Act) = if flags & PAM_ESTABLISH_CRED != 0 {
+        (None, Session::ensure)
     } else if flags & PAM_DELETE_CRED != 0 {
-        Call::Delete
+        (Some(Code::IGNORE), Session::delete)
     } else {
-        Call::Renew
+        (Some(Code::IGNORE), |_, _| Ok(Code::IGNORE))
     };
     // SAFETY: as above.
-    unsafe { guarded(call, pamh, argc, argv) }
+    unsafe { guarded(pamh, argc, argv, Code::CRED_ERR, without, act) }
 }
 
 /// An `auth` line is for pam_setcred(3) only: nobody is authenticated here, and nothing is looked at.
@@ -61,65 +65,37 @@ extern "C" fn pam_sm_authenticate(_: *mut PamHandle, _: c_int, _: c_int, _: Argv
     Code::IGNORE.0
 }
 
-/// A call of libpam's that the module may have work for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Call {
-    Open,
-    Close,
-    Establish,
-    Delete,
-    /// `PAM_REINITIALIZE_CRED`, `PAM_REFRESH_CRED`: a keyring has no lifetime to renew.
-    Renew,
-}
-
-/// Does what a call asks for and logs why it could not.
+/// Lets `act` do what a call asks for, and logs why it could not. `system` is the code for a system error; `without` is
+/// the answer when the handle keeps no session yet, where None makes one.
 ///
 /// # Safety
 /// `pamh` is null or libpam's handle, which no other thread uses meanwhile; `argv` is null or has `argc` elements that
 /// are null or strings. All stay valid until this returns.
-unsafe fn guarded(call: Call, pamh: *mut PamHandle, argc: c_int, argv: Argv) -> c_int {
-    let system = match call {
-        Call::Open | Call::Close => Code::SESSION_ERR,
-        Call::Establish | Call::Delete | Call::Renew => Code::CRED_ERR,
-    };
+unsafe fn guarded(
+    pamh: *mut PamHandle,
+    argc: c_int,
+    argv: Argv,
+    system: Code,
+    without: Option<Code>,
+    act: Act,
+) -> c_int {
     // SAFETY: `pamh` as promised, and this is the only place that makes a `Handle` and its `Store` of it.
-    let Some((pam, mut store)) = (unsafe { Handle::new(pamh) }) else { return system.0 };
+    let (pam, mut store) = unsafe { Handle::new(pamh) };
     // SAFETY: `argv` as promised.
-    let words = unsafe { words(argc, argv) };
-    match words.and_then(|words| answer(call, &pam, &mut store, words)) {
-        Ok(code) => code.0,
-        Err(failure) => {
-            pam.report(failure);
-            // A session is closed also when its keyring could not be revoked.
-            let closed = call == Call::Close && failure.error == Error::Revoke;
-            if closed { Code::SUCCESS.0 } else { failure.code(system).0 }
-        }
-    }
-}
-
-/// The policy's answer to a call whose arguments are sound.
-fn answer<'call>(
-    call: Call,
-    pam: &Handle,
-    store: &mut Store,
-    words: impl Iterator<Item = &'call CStr>,
-) -> Result<Code, Failure> {
-    let kept = match call {
-        Call::Open | Call::Establish => Some(store.session_or_new()?),
-        Call::Close | Call::Delete => store.session(),
-        Call::Renew => None,
-    };
-    let Some(session) = kept else {
-        return Ok(if call == Call::Close { Code::SUCCESS } else { Code::IGNORE });
-    };
-    session.heed(pam, words);
-    match call {
-        Call::Open => session.open(pam).and(Ok(Code::SUCCESS)),
-        Call::Close => session.close(pam).and(Ok(Code::SUCCESS)),
-        Call::Establish => session.ensure(pam).and(Ok(Code::SUCCESS)),
-        Call::Delete => Ok(if session.delete(pam)? { Code::SUCCESS } else { Code::IGNORE }),
-        Call::Renew => Ok(Code::IGNORE),
-    }
+    let words = if pamh.is_null() { Err(Error::NoHandle.into()) } else { unsafe { words(argc, argv) } };
+    let answer = words.and_then(|words| {
+        let session = match (store.session(), without) {
+            (None, Some(code)) => return Ok(code),
+            _ => store.session_or_new()?,
+        };
+        session.heed(&pam, words);
+        act(session, &pam)
+    });
+    let code = answer.unwrap_or_else(|failure| {
+        pam.report(failure);
+        failure.code(system)
+    });
+    code.0
 }
 
 /// The words of the configuration line.

@@ -9,11 +9,14 @@ use crate::pam::{Code, Level};
 /// What could not be done. `Display` says it in words.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
-    /// libpam passed a negative argc, no argv, or a null pointer in it.
+    /// Called with a null handle.
+    #[error("pam_keyinit called without a handle; nothing was done")]
+    NoHandle,
+    /// Called with a negative argc, no argv, or a null pointer in it.
     #[error("called with a broken argument list; nothing was done")]
     Arguments,
     /// pam_get_user(3) failed.
-    #[error("libpam does not tell the user's name")]
+    #[error("libpam does not give the user's name")]
     NoUser,
     /// pam_set_data(3) failed.
     #[error("libpam does not keep the state of the session")]
@@ -30,11 +33,11 @@ pub enum Error {
     /// The real ids could not be set. The thread has those it had before.
     #[error("cannot take on the user's real uid and gid")]
     TakeOn,
-    /// The real ids were not touched, because the kernel would not have let the thread have its own back.
-    #[error("cannot take on the user's real uid and gid: the caller could not get its own back")]
+    /// The real ids were not touched, because the kernel would not have let the thread have all its own back.
+    #[error("cannot take on the user's real uid and gid: the caller could not get its own ids or capabilities back")]
     NoWayBack,
     /// The thread is left with a wrong real or filesystem id.
-    #[error("cannot give the caller its own uid and gid back, end this process")]
+    #[error("cannot give the caller its own uid and gid back; end this process, its ids are wrong")]
     GiveBack,
     /// `KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_SESSION_KEYRING`.
     #[error("cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)")]
@@ -79,7 +82,7 @@ impl Failure {
     /// What libpam gets; `system` is the calling function's code for a system error.
     pub fn code(self, system: Code) -> Code {
         match self.error {
-            Error::NoUser | Error::NoState => Code(self.reason),
+            Error::NoUser | Error::NoState if self.reason != 0 => Code(self.reason),
             Error::NoMemory => Code::BUF_ERR,
             Error::UnknownUser => Code::USER_UNKNOWN,
             _ => system,
@@ -96,7 +99,7 @@ impl Failure {
     }
 
     /// Whether the kernel says that a key is gone: revoked, expired or collected.
-    pub fn is_of_dead_key(self) -> bool {
+    pub fn key_is_dead(self) -> bool {
         matches!(self.reason, libc::EKEYREVOKED | libc::EKEYEXPIRED | libc::ENOKEY)
     }
 
@@ -108,10 +111,10 @@ impl Failure {
             (libc::EPERM, _) => "EPERM, not permitted; see the seccomp filter of the container or service",
             (libc::EINTR, _) => "EINTR, interrupted",
             (libc::EAGAIN, _) => "EAGAIN, out of a resource; see RLIMIT_NPROC",
-            (libc::ENOMEM, _) => "ENOMEM, the kernel is out of memory; free some and log in again",
-            (libc::EACCES, Error::Revoke) => {
-                "EACCES, this thread does not possess it; another thread opened the session, or another keyring was joined \
-                 since"
+            (libc::ENOMEM, _) => "ENOMEM, the kernel is out of memory; see its log",
+            (libc::EACCES, Error::Link | Error::Revoke) => {
+                "EACCES, this thread does not possess it; another thread opened the session, or another keyring was \
+                 joined since"
             }
             (libc::EACCES, _) => {
                 "EACCES, permission denied; see the keyring's permissions and the security module's log"
@@ -135,6 +138,73 @@ impl Failure {
             (libc::EKEYEXPIRED, _) => "EKEYEXPIRED, the key has expired",
             (libc::EKEYREVOKED, _) => "EKEYREVOKED, the key has been revoked",
             _ => "errno ",
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub const ALL: [Error; 15] = [
+        Error::NoHandle,
+        Error::Arguments,
+        Error::NoUser,
+        Error::NoState,
+        Error::NoMemory,
+        Error::UnknownUser,
+        Error::InvalidId,
+        Error::TakeOn,
+        Error::NoWayBack,
+        Error::GiveBack,
+        Error::LookAtSession,
+        Error::LookAtUserSession,
+        Error::Join,
+        Error::Link,
+        Error::Revoke,
+    ];
+
+    #[test]
+    fn a_code_of_libpam_is_passed_on() {
+        for error in [Error::NoUser, Error::NoState] {
+            for code in (-100..=100).filter(|&code| code != 0) {
+                assert_eq!(error.because(code).code(Code::SESSION_ERR).0, code);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_is_never_a_success() {
+        for error in ALL {
+            for reason in -100..=200 {
+                for system in [Code::SESSION_ERR, Code::CRED_ERR] {
+                    let code = error.because(reason).code(system);
+                    assert!(![Code::SUCCESS, Code::IGNORE].contains(&code) || code == Code(reason) && reason != 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn advice_begins_with_the_name_of_the_errno() {
+        for (errno, name) in [
+            (libc::EPERM, "EPERM"),
+            (libc::EINTR, "EINTR"),
+            (libc::EAGAIN, "EAGAIN"),
+            (libc::ENOMEM, "ENOMEM"),
+            (libc::EACCES, "EACCES"),
+            (libc::EINVAL, "EINVAL"),
+            (libc::ENFILE, "ENFILE"),
+            (libc::ENOSYS, "ENOSYS"),
+            (libc::EDQUOT, "EDQUOT"),
+            (libc::ENOKEY, "ENOKEY"),
+            (libc::EKEYEXPIRED, "EKEYEXPIRED"),
+            (libc::EKEYREVOKED, "EKEYREVOKED"),
+        ] {
+            for error in [Error::TakeOn, Error::LookAtSession, Error::LookAtUserSession, Error::Link, Error::Revoke] {
+                let advice = error.because(errno).advice();
+                assert!(advice.starts_with(&format!("{name}, ")), "{advice}");
+            }
         }
     }
 }

@@ -55,13 +55,13 @@ impl Taken {
         if real == id {
             return Ok(None);
         }
-        // The kernel lets a thread have an id again that is its effective or saved one, and any if it is capable. A
-        // thread that has uid 0 as its real uid only loses its capabilities with it, capabilities(7).
-        let keeps_capabilities = *kind == sys::GROUP || real != 0;
-        if real != effective
-            && real != saved
-            && !(keeps_capabilities && sys::thread_is_capable(kind).map_err(refused)?)
-        {
+        // The kernel lets a thread have a real id again that is its effective or saved one, and any if it is capable. But
+        // it takes all capabilities away when the last of the three uids stops being 0, capabilities(7).
+        let capable = || sys::thread_is_capable(kind).map_err(refused);
+        let real_decides = kind.decides_capabilities && effective != 0 && saved != 0 && (real == 0 || id == 0);
+        let no_way_back =
+            if real_decides { real == 0 || capable()? } else { real != effective && real != saved && !capable()? };
+        if no_way_back {
             return Err(Error::NoWayBack.into());
         }
         let filesystem = sys::set_thread_fs_id(kind, u32::MAX);
@@ -75,7 +75,7 @@ impl Taken {
         if let Some(id) = filesystem {
             sys::set_thread_fs_id(kind, id);
             if sys::set_thread_fs_id(kind, u32::MAX) != id {
-                return Err(Error::GiveBack.because(libc::EPERM));
+                return Err(Error::GiveBack.into());
             }
         }
         Ok(())

@@ -2,10 +2,8 @@
 //! The keyctl(2) operations that a session needs, and nothing around them.
 #![forbid(unsafe_code)]
 
-use core::ffi::c_int;
-
 use crate::error::{Error, Failure};
-use crate::sys;
+use crate::sys::{self, Operation};
 
 /// The serial number of a keyring: positive, unique on the machine while the keyring lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +21,7 @@ impl Keyring {
     /// # Errors
     /// `EKEYREVOKED`, `EKEYEXPIRED`, `ENOKEY`: the session keyring is dead.
     pub fn of_session() -> Result<Keyring, Failure> {
-        get(libc::KEY_SPEC_SESSION_KEYRING).map_err(|errno| Error::LookAtSession.because(errno))
+        keyctl(Error::LookAtSession, Operation::GetKeyringId, libc::KEY_SPEC_SESSION_KEYRING, 0)
     }
 
     /// The user-session keyring of the thread's real uid.
@@ -31,7 +29,7 @@ impl Keyring {
     /// # Errors
     /// `ENOKEY`, also when the kernel could not make it for lack of quota or by order of SELinux.
     pub fn of_user_session() -> Result<Keyring, Failure> {
-        get(libc::KEY_SPEC_USER_SESSION_KEYRING).map_err(|errno| Error::LookAtUserSession.because(errno))
+        keyctl(Error::LookAtUserSession, Operation::GetKeyringId, libc::KEY_SPEC_USER_SESSION_KEYRING, 0)
     }
 
     /// Puts a new, anonymous session keyring in the place of the thread's, owned by the thread's real ids.
@@ -39,7 +37,7 @@ impl Keyring {
     /// # Errors
     /// `EDQUOT`, `ENOMEM`.
     pub fn join() -> Result<Keyring, Failure> {
-        sys::keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING, 0, 0).map(Keyring).map_err(|errno| Error::Join.because(errno))
+        keyctl(Error::Join, Operation::JoinSessionKeyring, 0, 0)
     }
 
     /// Links the user keyring of the thread's real uid into this one, which the thread must possess.
@@ -47,9 +45,7 @@ impl Keyring {
     /// # Errors
     /// `EDQUOT`, `ENOKEY`, `EKEYREVOKED`, `EACCES`, `ENFILE`, `ENOMEM`.
     pub fn link_user_keyring(self) -> Result<(), Failure> {
-        sys::keyctl(libc::KEYCTL_LINK, libc::KEY_SPEC_USER_KEYRING, self.0)
-            .map(drop)
-            .map_err(|errno| Error::Link.because(errno))
+        keyctl(Error::Link, Operation::Link, libc::KEY_SPEC_USER_KEYRING, self.0).map(drop)
     }
 
     /// Makes this keyring, which the thread must possess, and all that only it links unusable for everybody.
@@ -57,11 +53,11 @@ impl Keyring {
     /// # Errors
     /// `EACCES` without possession, `ENOKEY`, `EKEYREVOKED`, `EPERM`.
     pub fn revoke(self) -> Result<(), Failure> {
-        sys::keyctl(libc::KEYCTL_REVOKE, self.0, 0).map(drop).map_err(|errno| Error::Revoke.because(errno))
+        keyctl(Error::Revoke, Operation::Revoke, self.0, 0).map(drop)
     }
 }
 
-/// `KEYCTL_GET_KEYRING_ID`, told to make no keyring.
-fn get(special: i32) -> Result<Keyring, c_int> {
-    sys::keyctl(libc::KEYCTL_GET_KEYRING_ID, special, 0).map(Keyring)
+/// keyctl(2). `error` says what it was for, should it fail.
+fn keyctl(error: Error, operation: Operation, first: i32, second: i32) -> Result<Keyring, Failure> {
+    sys::keyctl(operation, first, second).map(Keyring).map_err(|errno| error.because(errno))
 }

@@ -74,14 +74,14 @@ impl Line {
 
     /// Adds a digit, of a base up to 16.
     fn digit(&mut self, value: u32) -> &mut Line {
-        self.byte(value as u8 + if value < 10 { b'0' } else { b'a' - 10 })
+        self.byte((value as u8).wrapping_add(if value < 10 { b'0' } else { b'a' - 10 }))
     }
 
     fn byte(&mut self, byte: u8) -> &mut Line {
         // The last byte stays the NUL.
         if let Some(place) = self.bytes[..Line::SIZE - 1].get_mut(self.length) {
             *place = byte;
-            self.length += 1;
+            self.length = self.length.wrapping_add(1);
         }
         self
     }
@@ -91,5 +91,63 @@ impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.text(text);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::tests::ALL;
+
+    /// What the log would get.
+    fn shown(line: &Line) -> &str {
+        CStr::from_bytes_until_nul(&line.bytes).expect("a NUL").to_str().expect("ASCII")
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        for number in [0, 7, 10, 4_294_967_295] {
+            assert_eq!(shown(Line::new().number(number)), number.to_string());
+        }
+    }
+
+    #[test]
+    fn every_byte_is_escaped_or_printable_ascii() {
+        for byte in 1..=255_u8 {
+            let text = [byte, 0];
+            let text = CStr::from_bytes_with_nul(&text).expect("one NUL");
+            let printable = (byte.is_ascii_graphic() || byte == b' ') && byte != b'"' && byte != b'\\';
+            let expected = if printable { format!("\"{}\"", byte as char) } else { format!("\"\\x{byte:02x}\"") };
+            assert_eq!(shown(Line::new().escaped(text)), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        for (length, expected) in [(64, "\""), (65, "...\""), (9000, "...\"")] {
+            let text = std::ffi::CString::new("x".repeat(length)).expect("no NUL");
+            assert_eq!(shown(Line::new().escaped(&text)), format!("\"{}{expected}", "x".repeat(64)));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        let mut line = Line::new();
+        (0..1000).for_each(|_| _ = line.text("ten bytes."));
+        assert_eq!(shown(&line).len(), Line::SIZE - 1);
+    }
+
+    /// Each error with each errno, the longest name behind it: none is cut.
+    #[test]
+    fn the_longest_line_fits() {
+        let name = std::ffi::CString::new("\u{1}".repeat(9000)).expect("no NUL");
+        for error in ALL {
+            for reason in 0..200 {
+                let mut line = Line::new();
+                line.failure(error.because(reason)).text("; the login goes on without a session keyring of its own");
+                line.text(" (user ").escaped(&name).text(")");
+                assert!(shown(&line).ends_with(")"), "{}", shown(&line));
+            }
+        }
     }
 }

@@ -27,3 +27,19 @@ impl Options {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_add_up_and_are_exact() {
+        let mut options = Options::default();
+        for word in [c"", c"Force", c"forc", c"forced", c"force ", c"revoke=1", c"use_first_pass"] {
+            assert!(!options.add(word), "{word:?}");
+        }
+        assert_eq!(options, Options::default());
+        assert!(options.add(c"force") && options.add(c"revoke") && options.add(c"force"));
+        assert_eq!(options, Options { debug: false, force: true, revoke: true });
+    }
+}

@@ -2,8 +2,7 @@
 //! The handle of pam(3), as far as the module needs it: who logs in, what the handle keeps for us, and the log.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use crate::error::{Error, Failure};
 use crate::log::Line;
@@ -33,21 +32,19 @@ pub enum Level {
     Debug = libc::LOG_DEBUG as isize,
 }
 
-/// libpam's handle, for the length of one call of the module.
-pub struct Handle<'call> {
-    pamh: NonNull<PamHandle>,
-    call: PhantomData<&'call ()>,
-}
+/// libpam's handle, for the length of one call of the module. None is null: libpam only logs for it.
+pub struct Handle<'call>(Option<&'call PamHandle>);
 
 impl<'call> Handle<'call> {
-    /// The handle and the place in it where the session is kept. None for a null pointer.
+    /// The handle, and the place in it where the session is kept.
     ///
     /// # Safety
     /// `pamh` is null, or a handle of libpam's that stays valid, and is used by this thread alone, for `'call`. For that
     /// time nobody makes another of it.
-    pub unsafe fn new(pamh: *mut PamHandle) -> Option<(Handle<'call>, Store<'call>)> {
-        let pamh = NonNull::new(pamh)?;
-        Some((Handle { pamh, call: PhantomData }, Store { pamh, call: PhantomData }))
+    pub unsafe fn new(pamh: *mut PamHandle) -> (Handle<'call>, Store<'call>) {
+        // SAFETY: null, or valid for `'call` as promised.
+        let pamh = unsafe { pamh.as_ref() };
+        (Handle(pamh), Store(pamh))
     }
 
     /// The name of the user who logs in; libpam asks for it if nobody has yet.
@@ -57,18 +54,18 @@ impl<'call> Handle<'call> {
     pub fn user(&self) -> Result<&'call CStr, Failure> {
         let mut name: *const c_char = ptr::null();
         // SAFETY: `Handle` holds a valid handle, `name` is a place for a pointer, and a null prompt means the default.
-        let code = unsafe { sys::pam_get_user(self.pamh.as_ptr(), &raw mut name, ptr::null()) };
+        let code = unsafe { sys::pam_get_user(self.0, &raw mut name, ptr::null()) };
         if Code(code) != Code::SUCCESS || name.is_null() {
             return Err(Error::NoUser.because(code));
         }
-        // SAFETY: of pam_get_user's success: a string that stays until PAM_USER is set anew, and nobody sets it here.
+        // SAFETY: on success pam_get_user(3) stores a string that is valid until PAM_USER is set, and nobody sets it here.
         Ok(unsafe { CStr::from_ptr(name) })
     }
 
     /// Uid and gid in the passwd entry of `name`, or None if there is none.
     pub fn ids_of(&self, name: &CStr) -> Option<(u32, u32)> {
         // SAFETY: a valid handle and a string with its NUL.
-        let entry = unsafe { sys::pam_modutil_getpwnam(self.pamh.as_ptr(), name.as_ptr()) };
+        let entry = unsafe { sys::pam_modutil_getpwnam(self.0, name.as_ptr()) };
         // SAFETY: pam_modutil_getpwnam(3) returns null or an entry that libpam keeps as long as the handle.
         unsafe { entry.as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid))
     }
@@ -78,8 +75,8 @@ impl<'call> Handle<'call> {
         if let Some(name) = self.known_user() {
             line.text(" (user ").escaped(name).text(")");
         }
-        // SAFETY: a valid handle; "%s" takes one C string, which `line` is.
-        unsafe { sys::pam_syslog(self.pamh.as_ptr(), level as c_int, c"%s".as_ptr(), line.as_ptr()) };
+        // SAFETY: a valid handle, or null, for which libpam only leaves its prefix out; "%s" takes one C string, which `line` is.
+        unsafe { sys::pam_syslog(self.0, level as c_int, c"%s".as_ptr(), line.as_ptr()) };
     }
 
     /// Writes to the log why a call failed.
@@ -89,34 +86,32 @@ impl<'call> Handle<'call> {
 
     /// PAM_USER, if it is set: nobody is asked.
     fn known_user(&self) -> Option<&CStr> {
+        let pamh = self.0?;
         let mut name: *const c_void = ptr::null();
         // SAFETY: a valid handle and a place for a pointer.
-        let code = unsafe { sys::pam_get_item(self.pamh.as_ptr(), sys::PAM_USER, &raw mut name) };
+        let code = unsafe { sys::pam_get_item(Some(pamh), sys::PAM_USER, &raw mut name) };
         if Code(code) != Code::SUCCESS || name.is_null() {
             return None;
         }
-        // SAFETY: of pam_get_item's success: PAM_USER is a string that stays until it is set anew, and nobody sets it here.
+        // SAFETY: on success pam_get_item(3) stores PAM_USER, a string that is valid until it is set, and nobody sets it here.
         Some(unsafe { CStr::from_ptr(name.cast()) })
     }
 }
 
 /// The place in libpam's handle where the [`Session`] is kept, pam_set_data(3). Several handles in a process, and several
 /// threads, know nothing of each other.
-pub struct Store<'call> {
-    pamh: NonNull<PamHandle>,
-    call: PhantomData<&'call ()>,
-}
+pub struct Store<'call>(Option<&'call PamHandle>);
 
 impl Store<'_> {
-    /// The session under its name in the handle. With the version in it, an old and a new module in one process, as
-    /// during an upgrade, do not read each other's memory.
+    /// The session's name in the handle. With the version in it, two versions of the module in one stack do not read
+    /// each other's memory.
     const NAME: *const c_char = concat!("pam_keyinit.rs ", env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast();
 
     /// The handle's session, if it has one yet.
     pub fn session(&mut self) -> Option<&mut Session> {
         let mut kept: *const c_void = ptr::null();
         // SAFETY: a valid handle, a string with its NUL, and a place for a pointer.
-        let code = unsafe { sys::pam_get_data(self.pamh.as_ptr(), Store::NAME, &raw mut kept) };
+        let code = unsafe { sys::pam_get_data(self.0, Store::NAME, &raw mut kept) };
         if Code(code) != Code::SUCCESS {
             return None;
         }
@@ -133,7 +128,7 @@ impl Store<'_> {
         if self.session().is_none() {
             self.keep_new()?;
         }
-        self.session().ok_or(Error::NoMemory.into())
+        self.session().ok_or(Error::NoState.into())
     }
 
     fn keep_new(&mut self) -> Result<(), Failure> {
@@ -145,7 +140,7 @@ impl Store<'_> {
         // SAFETY: memory of a session's size, aligned for every type, malloc(3).
         unsafe { memory.write(Session::default()) };
         // SAFETY: a valid handle, a string with its NUL, and memory that `free_session` can free.
-        let code = unsafe { sys::pam_set_data(self.pamh.as_ptr(), Store::NAME, memory.cast(), Some(free_session)) };
+        let code = unsafe { sys::pam_set_data(self.0, Store::NAME, memory.cast(), Some(free_session)) };
         if Code(code) == Code::SUCCESS {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 
 use core::ffi::{c_char, c_int, c_long, c_void};
 
-/// `pam_handle_t`, opaque.
+/// `pam_handle_t`, opaque: a reference to it says nothing of the bytes behind it, which are libpam's own.
 #[repr(C)]
 pub struct PamHandle {
     _opaque: [u8; 0],
@@ -18,17 +18,17 @@ pub type Cleanup = unsafe extern "C" fn(*mut PamHandle, *mut c_void, c_int);
 // By file name: the runtime library that every system has, so that no -dev package is needed.
 #[link(name = "libpam.so.0", kind = "dylib", modifiers = "+verbatim")]
 unsafe extern "C" {
-    pub fn pam_get_user(pamh: *mut PamHandle, user: *mut *const c_char, prompt: *const c_char) -> c_int;
-    pub fn pam_get_item(pamh: *const PamHandle, item: c_int, value: *mut *const c_void) -> c_int;
-    pub fn pam_get_data(pamh: *const PamHandle, name: *const c_char, data: *mut *const c_void) -> c_int;
+    pub fn pam_get_user(pamh: Option<&PamHandle>, user: *mut *const c_char, prompt: *const c_char) -> c_int;
+    pub fn pam_get_item(pamh: Option<&PamHandle>, item: c_int, value: *mut *const c_void) -> c_int;
+    pub fn pam_get_data(pamh: Option<&PamHandle>, name: *const c_char, data: *mut *const c_void) -> c_int;
     pub fn pam_set_data(
-        pamh: *mut PamHandle,
+        pamh: Option<&PamHandle>,
         name: *const c_char,
         data: *mut c_void,
         cleanup: Option<Cleanup>,
     ) -> c_int;
-    pub fn pam_modutil_getpwnam(pamh: *mut PamHandle, user: *const c_char) -> *mut libc::passwd;
-    pub fn pam_syslog(pamh: *const PamHandle, priority: c_int, format: *const c_char, ...);
+    pub fn pam_modutil_getpwnam(pamh: Option<&PamHandle>, user: *const c_char) -> *mut libc::passwd;
+    pub fn pam_syslog(pamh: Option<&PamHandle>, priority: c_int, format: *const c_char, ...);
 }
 
 pub use libc::{free, malloc};
@@ -48,19 +48,33 @@ use libc::{
     SYS_setfsuid32 as SYS_setfsuid, SYS_setresgid32 as SYS_setresgid, SYS_setresuid32 as SYS_setresuid,
 };
 
-/// A kind of ids: the numbers of its system calls and of the capability to set them freely, linux/capability.h.
-#[derive(PartialEq, Eq)]
+/// A kind of ids: the numbers of its system calls.
 pub struct Kind {
     get: c_long,
     set: c_long,
     set_fs: c_long,
+    /// The bit of the capability to set them freely, linux/capability.h.
     capability: u32,
+    /// Whether capabilities depend on them: on uids they do.
+    pub decides_capabilities: bool,
 }
 
-/// Uids.
-pub static USER: Kind = Kind { get: SYS_getresuid, set: SYS_setresuid, set_fs: SYS_setfsuid, capability: 7 };
-/// Gids.
-pub static GROUP: Kind = Kind { get: SYS_getresgid, set: SYS_setresgid, set_fs: SYS_setfsgid, capability: 6 };
+/// Uids, with CAP_SETUID.
+pub static USER: Kind = Kind {
+    get: SYS_getresuid,
+    set: SYS_setresuid,
+    set_fs: SYS_setfsuid,
+    capability: 1 << 7,
+    decides_capabilities: true,
+};
+/// Gids, with CAP_SETGID.
+pub static GROUP: Kind = Kind {
+    get: SYS_getresgid,
+    set: SYS_setresgid,
+    set_fs: SYS_setfsgid,
+    capability: 1 << 6,
+    decides_capabilities: false,
+};
 
 /// The real, effective and saved id of the calling thread, getresuid(2).
 pub fn thread_ids(kind: &Kind) -> Result<[u32; 3], c_int> {
@@ -91,12 +105,21 @@ pub fn thread_is_capable(kind: &Kind) -> Result<bool, c_int> {
     let mut sets = [0_u32; 6]; // effective, permitted, inheritable: of capabilities 0 to 31, then of 32 to 63
     // SAFETY: of version 3 the header is two words, which the kernel may write, and the sets are six.
     checked(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
-    Ok(sets[0] & (1 << kind.capability) != 0)
+    Ok(sets[0] & kind.capability != 0)
 }
 
-/// keyctl(2) with the two arguments that the operations used here have at most.
-pub fn keyctl(operation: u32, first: i32, second: i32) -> Result<i32, c_int> {
-    // SAFETY: none of the operations used here reads or writes memory; JOIN takes a null pointer for its name.
+/// The operations of keyctl(2) that the module uses. None of them writes to memory.
+#[derive(Clone, Copy)]
+pub enum Operation {
+    GetKeyringId = libc::KEYCTL_GET_KEYRING_ID as isize,
+    JoinSessionKeyring = libc::KEYCTL_JOIN_SESSION_KEYRING as isize,
+    Revoke = libc::KEYCTL_REVOKE as isize,
+    Link = libc::KEYCTL_LINK as isize,
+}
+
+/// keyctl(2) with the two arguments that these operations have at most.
+pub fn keyctl(operation: Operation, first: i32, second: i32) -> Result<i32, c_int> {
+    // SAFETY: takes numbers only, and no memory is written to. JOIN would read a name at `first`: the kernel checks.
     let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation as c_long, first as c_long, second as c_long) };
     Ok(checked(answer)? as i32)
 }
@@ -106,7 +129,7 @@ fn checked(answer: c_long) -> Result<c_long, c_int> {
     if answer != -1 {
         return Ok(answer);
     }
-    // SAFETY: asks for nothing.
+    // SAFETY: takes no arguments.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: it points to the calling thread's errno, which is there as long as the thread.
     Err(unsafe { *errno })

@@ -103,7 +103,7 @@ fn debug_tells_what_is_done(stage: &Stage) {
     assert_eq!(pam.close(), SUCCESS);
     stage.assert_logged(DEBUG, &[&format!("revoked session keyring {keyring}")]);
     assert_eq!(pam.open(), SUCCESS, "the keyring is dead");
-    stage.assert_logged(DEBUG, &["in the place of a dead one, made session keyring"]);
+    stage.assert_logged(DEBUG, &["the session keyring was dead, made session keyring"]);
     assert_eq!(stage.session("debug").open(), SUCCESS);
     stage.assert_logged(DEBUG, &["the process has and keeps session keyring"]);
 }

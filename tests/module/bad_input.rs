@@ -48,6 +48,7 @@ fn a_null_handle_is_refused(stage: &Stage) {
         // SAFETY: a null handle is what is tested; one argument, which is a string.
         let code = unsafe { function(stage, name)(ptr::null_mut(), flags, 1, words.as_ptr()) };
         assert_eq!(code, refused, "{name} {flags}");
+        stage.assert_logged(ERROR, &["called without a handle"]);
     }
     // SAFETY: as above; this one reads nothing at all.
     assert_eq!(unsafe { function(stage, "pam_sm_authenticate")(ptr::null_mut(), 0, -1, ptr::null()) }, IGNORE);

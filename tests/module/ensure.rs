@@ -194,7 +194,7 @@ fn an_unknown_user_is_refused(stage: &Stage) {
 fn a_user_whom_nobody_names_is_refused(stage: &Stage) {
     let before = live_session();
     assert_eq!(stage.login_as(None, &["session MODULE force"]).open(), CONV_ERR);
-    stage.assert_logged(ERROR, &["libpam does not tell the user's name: PAM error 19"]);
+    stage.assert_logged(ERROR, &["libpam does not give the user's name: PAM error 19"]);
     assert_eq!(live_session(), before);
 }
 

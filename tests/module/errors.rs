@@ -12,7 +12,7 @@ use seccompiler::{
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, Who, assert_own_keyring, assert_revoked, ids, in_child,
+    ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, Who, assert_own_keyring, assert_revoked, ids, in_child,
     live_session, session, set_fs_uid, with_real_ids,
 };
 use crate::support::keys;
@@ -35,7 +35,8 @@ crate::cases! {
         ids_that_cannot_be_taken_on_leave_everything_as_it_was
         ids_that_cannot_be_given_back_are_critical
         both_ids_are_given_back_even_when_one_fails
-        a_failure_behind_ids_that_cannot_be_given_back_is_told_too;
+        a_failure_behind_ids_that_cannot_be_given_back_is_told_too
+        a_keyring_that_cannot_be_replaced_is_not_handed_to_another_user;
 }
 
 /// A system call with conditions on its arguments.
@@ -162,7 +163,7 @@ fn a_failed_link_is_tried_again(stage: &Stage) {
 
 fn a_revoke_that_fails_is_told_and_the_session_closed(stage: &Stage) {
     refuse(&[keyctl(libc::KEYCTL_REVOKE)], libc::EPERM);
-    let mut pam = stage.login(stage.user, &["auth MODULE", "session MODULE force revoke"]);
+    let mut pam = stage.login(stage.user, &["auth MODULE", "session MODULE revoke"]);
     assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
     stage.assert_logged(ERROR, &["cannot revoke the session keyring (KEYCTL_REVOKE)", "EPERM"]);
     let keyring = live_session();
@@ -313,10 +314,15 @@ fn ids_that_cannot_be_taken_on_leave_everything_as_it_was(stage: &Stage) {
 
 fn ids_that_cannot_be_given_back_are_critical(stage: &Stage) {
     refuse(&[change(libc::SYS_setresuid, 0), change(libc::SYS_setresgid, 0)], libc::EPERM);
-    assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
+    let mut pam = stage.login(ALICE, &["session MODULE force"]);
+    assert_eq!(pam.open(), SESSION_ERR);
     stage.assert_logged(CRITICAL, &["cannot give the caller its own uid and gid back", "EPERM", "end this process"]);
-    let [real, effective, saved, ..] = ids();
-    assert_eq!([real, effective, saved], [ALICE.uid, 0, 0], "the filter had its way, and only with the real ids");
+    let lost = [ALICE.uid, 0, 0, 0, ALICE.gid, 0, 0, 0];
+    assert_eq!(ids(), lost, "the filter had its way, and only with the real ids");
+    for _ in 0..2 {
+        assert_eq!(pam.open(), SESSION_ERR, "nothing succeeds any more");
+        stage.assert_logged(CRITICAL, &["end this process"]);
+    }
 }
 
 fn both_ids_are_given_back_even_when_one_fails(stage: &Stage) {
@@ -332,4 +338,24 @@ fn a_failure_behind_ids_that_cannot_be_given_back_is_told_too(stage: &Stage) {
     let lines = stage.log();
     assert_eq!(lines.iter().map(|line| line.level).collect::<Vec<_>>(), [ERROR, CRITICAL], "{lines:#?}");
     assert!(lines[0].text.contains("KEYCTL_LINK"), "{lines:#?}");
+}
+
+/// PAM_USER has changed since the keyring was made, and the kernel makes no other: not even what would be let through at
+/// the first call is.
+fn a_keyring_that_cannot_be_replaced_is_not_handed_to_another_user(stage: &Stage) {
+    for errno in [libc::ENOMEM, libc::EPERM, libc::ENOSYS] {
+        for arguments in ["", "force", "revoke"] {
+            in_child(|| {
+                let mut pam = stage.login(ALICE, &[&format!("session MODULE {arguments}")]);
+                assert_eq!(pam.open(), SUCCESS);
+                assert_own_keyring(ALICE);
+                refuse(&[keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], errno);
+                pam.set_user(BOB.name);
+                for _ in 0..2 {
+                    assert_eq!(pam.open(), SESSION_ERR);
+                    stage.assert_logged(ERROR, &["KEYCTL_JOIN_SESSION_KEYRING", "bob"]);
+                }
+            });
+        }
+    }
 }

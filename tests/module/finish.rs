@@ -3,7 +3,7 @@
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, DEBUG, ERROR, assert_own_keyring, assert_revoked, become_ids, leave_behind, live_session, session,
+    ALICE, BOB, DEBUG, ERROR, assert_own_keyring, assert_revoked, become_ids, leave_behind, live_session, session,
 };
 use crate::support::keys;
 use crate::support::pam::{ESTABLISH, SUCCESS};
@@ -20,7 +20,8 @@ crate::cases! {
     Root:
         a_keyring_out_of_reach_is_told_and_the_session_closed
         another_keyring_joined_since_is_left_alone
-        a_caller_who_has_become_the_user_can_revoke;
+        a_caller_who_has_become_the_user_can_revoke
+        the_next_user_does_not_find_the_keyring_of_the_one_before;
 }
 
 fn without_revoke_the_keyring_stays(stage: &Stage) {
@@ -34,7 +35,7 @@ fn without_revoke_the_keyring_stays(stage: &Stage) {
 }
 
 fn a_process_left_behind_finds_the_keyring_revoked(stage: &Stage) {
-    let plain = leave_behind(|| assert_eq!(std::fs::read("/proc/self/comm").is_ok(), true));
+    let plain = leave_behind(|| assert!(std::fs::read("/proc/self/comm").is_ok()));
     let mut pam = stage.session("force revoke");
     assert_eq!(pam.open(), SUCCESS);
     let key = keys::add("of-the-session", "secret", keys::SESSION).expect("a key");
@@ -74,11 +75,13 @@ fn a_handle_opens_again_with_a_fresh_keyring(stage: &Stage) {
 }
 
 fn without_revoke_too_a_handle_opens_again_with_a_fresh_keyring(stage: &Stage) {
-    let mut pam = stage.session("force");
-    assert_eq!(pam.open(), SUCCESS);
-    let first = assert_own_keyring(stage.user);
-    assert_eq!([pam.close(), pam.open()], [SUCCESS; 2]);
-    assert_ne!(assert_own_keyring(stage.user), first, "a session is not to find the keys of the one before");
+    for arguments in ["", "force"] {
+        let mut pam = stage.session(arguments);
+        assert_eq!(pam.open(), SUCCESS);
+        let first = live_session();
+        assert_eq!([pam.close(), pam.open()], [SUCCESS; 2]);
+        assert_ne!(assert_own_keyring(stage.user), first, "a session is not to find the keys of the one before");
+    }
 }
 
 fn a_keyring_that_is_gone_already_is_no_error(stage: &Stage) {
@@ -87,7 +90,7 @@ fn a_keyring_that_is_gone_already_is_no_error(stage: &Stage) {
     keys::revoke(live_session()).expect("possessed");
     stage.log();
     assert_eq!(pam.close(), SUCCESS);
-    stage.assert_logged(DEBUG, &["somebody else has ended session keyring"]);
+    stage.assert_logged(DEBUG, &["there was nothing left to revoke of session keyring"]);
 }
 
 fn a_first_line_with_force_and_a_last_with_revoke_make_one_keyring(stage: &Stage) {
@@ -130,4 +133,15 @@ fn a_caller_who_has_become_the_user_can_revoke(stage: &Stage) {
     assert_eq!(pam.close(), SUCCESS);
     assert_revoked(keyring);
     stage.assert_silent();
+}
+
+/// Nobody has asked for `force`, nor for `revoke`.
+fn the_next_user_does_not_find_the_keyring_of_the_one_before(stage: &Stage) {
+    let mut pam = stage.login(ALICE, &["session MODULE"]);
+    assert_eq!(pam.open(), SUCCESS);
+    assert_own_keyring(ALICE);
+    assert_eq!(pam.close(), SUCCESS);
+    pam.set_user("bob");
+    assert_eq!(pam.open(), SUCCESS);
+    assert_own_keyring(BOB);
 }

@@ -3,6 +3,8 @@
 
 use std::thread;
 
+use caps::{CapSet, Capability, CapsHashSet, securebits};
+
 use crate::Stage;
 use crate::stage::{
     ALICE, BOB, ERROR, FRANK, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids, in_child, live_session,
@@ -17,6 +19,8 @@ crate::cases! {
         every_caller_keeps_its_ids
         filesystem_ids_of_their_own_are_kept
         ids_that_could_not_be_given_back_are_not_taken_on
+        capabilities_that_would_be_lost_are_kept
+        a_capable_caller_keeps_its_ids_and_capabilities
         the_parent_death_signal_and_the_dumpable_flag_stay
         other_threads_keep_their_ids;
 }
@@ -98,8 +102,50 @@ fn ids_that_could_not_be_given_back_are_not_taken_on(stage: &Stage) {
             let before = (ids(), live_session());
             let mut pam = stage.login(ALICE, &["session MODULE force"]);
             assert_eq!(pam.open(), SESSION_ERR);
-            stage.assert_logged(ERROR, &["the caller could not get its own back"]);
+            stage.assert_logged(ERROR, &["could not get its own ids or capabilities back"]);
             assert_eq!((ids(), live_session()), before);
+        });
+    }
+}
+
+/// The thread's own: effective, permitted and ambient.
+fn capabilities() -> [CapsHashSet; 3] {
+    [CapSet::Effective, CapSet::Permitted, CapSet::Ambient].map(|set| caps::read(None, set).expect("capabilities"))
+}
+
+/// Becomes a caller that is not root, but may set ids, as file capabilities(7) make one.
+fn become_capable(uids: [u32; 3], gids: [u32; 3]) {
+    securebits::set_keepcaps(true).expect("a flag");
+    become_ids(uids, gids);
+    let both = CapsHashSet::from([Capability::CAP_SETUID, Capability::CAP_SETGID]);
+    caps::set(None, CapSet::Permitted, &both).expect("capabilities");
+    caps::set(None, CapSet::Effective, &both).expect("capabilities");
+}
+
+/// The kernel takes all capabilities from a thread whose last uid 0 goes, capabilities(7): for the time of a call as root.
+fn capabilities_that_would_be_lost_are_kept(stage: &Stage) {
+    for gids in [[ALICE.gid; 3], [ALICE.gid, BOB.gid, BOB.gid]] {
+        in_child(|| {
+            become_capable([ALICE.uid; 3], gids);
+            let before = (ids(), capabilities());
+            assert_eq!(stage.login(ROOT, &["session MODULE force"]).open(), SESSION_ERR);
+            stage.assert_logged(ERROR, &["could not get its own ids or capabilities back", "root"]);
+            assert_eq!((ids(), capabilities()), before);
+        });
+    }
+}
+
+fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
+    for (uids, gids) in [
+        ([ALICE.uid; 3], [ALICE.gid; 3]),
+        ([ROOT.uid, ALICE.uid, 0], [ALICE.gid; 3]),
+        ([FRANK.uid, ALICE.uid, ALICE.uid], [FRANK.gid, ALICE.gid, ALICE.gid]),
+    ] {
+        in_child(|| {
+            become_capable(uids, gids);
+            let before = capabilities();
+            go_through_a_login(stage, BOB);
+            assert_eq!(capabilities(), before);
         });
     }
 }

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# Thin: what is built, and how, stands in Cargo.toml and build.rs.
+
+CARGO ?= cargo
+MODULE = target/release/libpam_keyinit.so
+
+# Where libpam looks for modules: beside the C module, else the usual place.
+SECURITYDIR ?= $(or $(patsubst %/pam_unix.so,%,$(firstword $(wildcard \
+	/usr/lib/*-linux-gnu*/security/pam_unix.so /usr/lib64/security/pam_unix.so /usr/lib/security/pam_unix.so))),/usr/lib/security)
+
+all:
+	$(CARGO) build --release --locked
+
+demo: all
+	$(CARGO) run --release --locked --quiet --example demo
+
+check:
+	tests/needs
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
+	$(CARGO) test --release --locked
+
+# Written beside its place and renamed: a login finds the old module or the new one, whole.
+install: all
+	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
+	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
+
+.PHONY: all demo check install
