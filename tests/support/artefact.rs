@@ -6,8 +6,28 @@ use std::process::Command;
 
 /// Builds the module with `options` to cargo in the target directory `target`, and returns the file.
 pub fn build(target: &Path, options: &[&str]) -> PathBuf {
+    cargo_build(target, &[&["--lib"], options].concat());
+    target.join("release/libpam_keyinit.so")
+}
+
+/// The release build, made now if it is not up to date.
+pub fn release() -> PathBuf {
+    build(&target(), &[])
+}
+
+/// The demonstration, made now if it is not up to date.
+pub fn demo() -> PathBuf {
+    cargo_build(&target(), &["--example", "demo"]);
+    target().join("release/examples/demo")
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
+}
+
+fn cargo_build(target: &Path, options: &[&str]) {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--quiet", "--lib", "--manifest-path"])
+        .args(["build", "--release", "--locked", "--quiet", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
@@ -15,12 +35,6 @@ pub fn build(target: &Path, options: &[&str]) -> PathBuf {
         .status()
         .expect("cargo starts");
     assert!(status.success(), "cargo build --release failed");
-    target.join("release/libpam_keyinit.so")
-}
-
-/// The release build, made now if it is not up to date.
-pub fn release() -> PathBuf {
-    build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), &[])
 }
 
 /// Where the system keeps its own pam_keyinit.so.
