@@ -84,10 +84,7 @@ unsafe fn guarded(
     // SAFETY: `argv` as promised.
     let words = if pamh.is_null() { Err(Error::NoHandle.into()) } else { unsafe { words(argc, argv) } };
     let answer = words.and_then(|words| {
-        let session = match (store.session(), without) {
-            (None, Some(code)) => return Ok(code),
-            _ => store.session_or_new()?,
-        };
+        let Some(session) = store.session(without.is_none())? else { return Ok(without.unwrap_or(system)) };
         session.heed(&pam, words);
         act(session, &pam)
     });

@@ -6,57 +6,74 @@ use core::ffi::c_int;
 
 use crate::pam::{Code, Level};
 
-/// What could not be done. `Display` says it in words.
-#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+/// What could not be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
     /// Called with a null handle.
-    #[error("pam_keyinit called without a handle; nothing was done")]
     NoHandle,
     /// Called with a negative argc, no argv, or a null pointer in it.
-    #[error("called with a broken argument list; nothing was done")]
     Arguments,
     /// pam_get_user(3) failed.
-    #[error("libpam does not give the user's name")]
     NoUser,
     /// pam_set_data(3) failed.
-    #[error("libpam does not keep the state of the session")]
     NoState,
     /// malloc(3) returned null.
-    #[error("no memory for the state of the session")]
     NoMemory,
     /// No passwd entry.
-    #[error("unknown user")]
     UnknownUser,
     /// A passwd entry with an id that setresuid(2) takes for "leave as it is".
-    #[error("the user's passwd entry has 4294967295 for uid or gid, which is no id; correct it")]
     InvalidId,
     /// The real ids could not be set. The thread has those it had before.
-    #[error("cannot take on the user's real uid and gid")]
     TakeOn,
     /// The real ids were not touched, because the kernel would not have let the thread have all its own back.
-    #[error("cannot take on the user's real uid and gid: the caller could not get its own ids or capabilities back")]
     NoWayBack,
     /// The thread is left with a wrong real or filesystem id.
-    #[error("cannot give the caller its own uid and gid back; end this process, its ids are wrong")]
     GiveBack,
     /// `KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_SESSION_KEYRING`.
-    #[error("cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)")]
     LookAtSession,
     /// `KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_USER_SESSION_KEYRING`.
-    #[error("cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)")]
     LookAtUserSession,
+    /// `KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_USER_KEYRING`.
+    LookAtUser,
     /// `KEYCTL_JOIN_SESSION_KEYRING`.
-    #[error("cannot make a session keyring (KEYCTL_JOIN_SESSION_KEYRING)")]
     Join,
     /// `KEYCTL_LINK`.
-    #[error("cannot link the user keyring into the session keyring (KEYCTL_LINK)")]
     Link,
     /// `KEYCTL_REVOKE`.
-    #[error("cannot revoke the session keyring (KEYCTL_REVOKE)")]
     Revoke,
+    /// `KEYCTL_READ`.
+    Read,
+    /// `KEYCTL_UNLINK`.
+    Unlink,
 }
 
 impl Error {
+    /// It in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Error::NoHandle => "pam_keyinit called without a handle; nothing was done",
+            Error::Arguments => "called with a broken argument list; nothing was done",
+            Error::NoUser => "libpam does not give the user's name",
+            Error::NoState => "libpam does not keep the state of the session",
+            Error::NoMemory => "no memory for the state of the session",
+            Error::UnknownUser => "unknown user",
+            Error::InvalidId => "the user's passwd entry has 4294967295 for uid or gid, which is no id; correct it",
+            Error::TakeOn => "cannot take on the user's real uid and gid",
+            Error::NoWayBack => {
+                "cannot take on the user's real uid and gid: the caller could not get its own ids or capabilities back"
+            }
+            Error::GiveBack => "cannot give the caller its own uid and gid back; end this process, its ids are wrong",
+            Error::LookAtSession => "cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)",
+            Error::LookAtUserSession => "cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)",
+            Error::LookAtUser => "cannot look at the user keyring (KEYCTL_GET_KEYRING_ID)",
+            Error::Join => "cannot make a session keyring (KEYCTL_JOIN_SESSION_KEYRING)",
+            Error::Link => "cannot link the user keyring into the session keyring (KEYCTL_LINK)",
+            Error::Revoke => "cannot revoke the session keyring (KEYCTL_REVOKE)",
+            Error::Read => "cannot see what is in the session keyring (KEYCTL_READ)",
+            Error::Unlink => "cannot clear the session keyring (KEYCTL_UNLINK)",
+        }
+    }
+
     /// The failure with the errno of the kernel, or the code of libpam, that says why.
     pub fn because(self, reason: c_int) -> Failure {
         Failure { error: self, reason }
@@ -98,9 +115,10 @@ impl Failure {
         }
     }
 
-    /// Whether the kernel says that a key is gone: revoked, expired or collected.
-    pub fn key_is_dead(self) -> bool {
-        matches!(self.reason, libc::EKEYREVOKED | libc::EKEYEXPIRED | libc::ENOKEY)
+    /// Whether the kernel says that the session keyring is gone: revoked, expired or collected.
+    pub fn keyring_is_dead(self) -> bool {
+        matches!(self.error, Error::LookAtSession | Error::Revoke | Error::Read)
+            && matches!(self.reason, libc::EKEYREVOKED | libc::EKEYEXPIRED | libc::ENOKEY)
     }
 
     /// The reason in words, with what to do. A text that ends in a blank wants the number of the reason behind it.
@@ -111,8 +129,8 @@ impl Failure {
             (libc::EPERM, _) => "EPERM, not permitted; see the seccomp filter of the container or service",
             (libc::EINTR, _) => "EINTR, interrupted",
             (libc::EAGAIN, _) => "EAGAIN, out of a resource; see RLIMIT_NPROC",
-            (libc::ENOMEM, _) => "ENOMEM, the kernel is out of memory; see its log",
-            (libc::EACCES, Error::Link | Error::Revoke) => {
+            (libc::ENOMEM, _) => "ENOMEM, out of memory; see the kernel's log",
+            (libc::EACCES, Error::Link | Error::Revoke | Error::Read | Error::Unlink) => {
                 "EACCES, this thread does not possess it; another thread opened the session, or another keyring was \
                  joined since"
             }
@@ -130,7 +148,7 @@ impl Failure {
                  kernel.keys.maxbytes"
             }
             // Measured: the kernel says ENOKEY also where it could not make the user's keyrings.
-            (libc::ENOKEY, Error::Link | Error::LookAtUserSession) => {
+            (libc::ENOKEY, Error::Link | Error::LookAtUser | Error::LookAtUserSession) => {
                 "ENOKEY, no such key; the user's key quota may be used up (/proc/key-users, kernel.keys.maxkeys, \
                  kernel.keys.maxbytes), or SELinux denies the user's keyrings"
             }
@@ -146,7 +164,7 @@ impl Failure {
 pub mod tests {
     use super::*;
 
-    pub const ALL: [Error; 15] = [
+    pub const ALL: [Error; 18] = [
         Error::NoHandle,
         Error::Arguments,
         Error::NoUser,
@@ -159,9 +177,12 @@ pub mod tests {
         Error::GiveBack,
         Error::LookAtSession,
         Error::LookAtUserSession,
+        Error::LookAtUser,
         Error::Join,
         Error::Link,
         Error::Revoke,
+        Error::Read,
+        Error::Unlink,
     ];
 
     #[test]

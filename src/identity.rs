@@ -9,75 +9,51 @@
 use crate::error::{Error, Failure};
 use crate::sys::{self, Kind};
 
-/// What [`Identity::give_back`] has to undo.
-#[must_use = "the thread goes on under the user's real ids until they are given back"]
-pub struct Identity {
-    user: Option<Taken>,
-    group: Option<Taken>,
+/// A user's ids, as in passwd(5).
+#[derive(Clone, Copy, Default)]
+pub struct Ids {
+    pub uid: u32,
+    pub gid: u32,
 }
 
-impl Identity {
-    /// Makes `gid`, then `uid` the thread's real ids. One that is right already costs no change.
-    ///
-    /// # Errors
-    /// [`Error::TakeOn`], [`Error::NoWayBack`]: the thread has the ids it had before. [`Error::GiveBack`]: it has not.
-    pub fn take_on(uid: u32, gid: u32) -> Result<Identity, Failure> {
-        let group = Taken::take_on(&sys::GROUP, gid)?;
-        match Taken::take_on(&sys::USER, uid) {
-            Ok(user) => Ok(Identity { user, group }),
-            Err(failure) => Identity { user: None, group }.give_back().and(Err(failure)),
-        }
-    }
+/// What is to be done under the user's ids, to a `C`.
+type Work<C, T> = fn(&mut C) -> Result<T, Failure>;
 
-    /// Gives the thread its own real uid, then gid back. The second is tried also when the first fails.
-    ///
-    /// # Errors
-    /// [`Error::GiveBack`]: the thread has a wrong real or filesystem id.
-    pub fn give_back(self) -> Result<(), Failure> {
-        let user = self.user.map_or(Ok(()), Taken::give_back);
-        let group = self.group.map_or(Ok(()), Taken::give_back);
-        user.and(group)
-    }
+/// Does `work` with the user's ids as the thread's real ones, and gives the thread its own back whatever comes of it. An id
+/// that is right already costs no change.
+///
+/// # Errors
+/// [`Error::TakeOn`], [`Error::NoWayBack`]: nothing was done, and the thread has the ids it had before.
+/// [`Error::GiveBack`]: it has a wrong real or filesystem id. Else what `work` failed with.
+pub fn as_user<C, T>(user: Ids, context: &mut C, work: Work<C, T>) -> Result<T, Failure> {
+    under(&[(&sys::GROUP, user.gid), (&sys::USER, user.uid)], context, work)
 }
 
-/// One real id that was changed.
-struct Taken {
-    kind: &'static Kind,
-    real: u32,
-    /// The filesystem id, where it was not the effective one: setresuid(2) makes it that.
-    filesystem: Option<u32>,
-}
-
-impl Taken {
-    fn take_on(kind: &'static Kind, id: u32) -> Result<Option<Taken>, Failure> {
-        let refused = |errno| Error::TakeOn.because(errno);
-        let [real, effective, saved] = sys::thread_ids(kind).map_err(refused)?;
-        if real == id {
-            return Ok(None);
-        }
-        // The kernel lets a thread have a real id again that is its effective or saved one, and any if it is capable. But
-        // it takes all capabilities away when the last of the three uids stops being 0, capabilities(7).
-        let capable = || sys::thread_is_capable(kind).map_err(refused);
-        let real_decides = kind.decides_capabilities && effective != 0 && saved != 0 && (real == 0 || id == 0);
-        let no_way_back =
-            if real_decides { real == 0 || capable()? } else { real != effective && real != saved && !capable()? };
-        if no_way_back {
-            return Err(Error::NoWayBack.into());
-        }
-        let filesystem = sys::set_thread_fs_id(kind, u32::MAX);
-        sys::set_thread_real_id(kind, id).map_err(refused)?;
-        Ok(Some(Taken { kind, real, filesystem: (filesystem != effective).then_some(filesystem) }))
+/// Takes on the first of `ids`, goes on with the others, and gives the first back also where one of the others failed.
+fn under<C, T>(ids: &[(&Kind, u32)], context: &mut C, work: Work<C, T>) -> Result<T, Failure> {
+    let Some((&(kind, id), others)) = ids.split_first() else { return work(context) };
+    let refused = |errno| Error::TakeOn.because(errno);
+    let [real, effective, saved] = sys::thread_ids(kind).map_err(refused)?;
+    if real == id {
+        return under(others, context, work);
     }
-
-    fn give_back(self) -> Result<(), Failure> {
-        let Taken { kind, real, filesystem } = self;
-        sys::set_thread_real_id(kind, real).map_err(|errno| Error::GiveBack.because(errno))?;
-        if let Some(id) = filesystem {
-            sys::set_thread_fs_id(kind, id);
-            if sys::set_thread_fs_id(kind, u32::MAX) != id {
-                return Err(Error::GiveBack.into());
-            }
-        }
-        Ok(())
+    // The kernel lets a thread have a real id again that is its effective or saved one, and any if it is capable. But it
+    // takes all capabilities away when the last of the three uids stops being 0, capabilities(7).
+    let real_decides = kind.decides_capabilities && effective != 0 && saved != 0 && (real == 0 || id == 0);
+    let capable = || sys::thread_is_capable(kind);
+    if if real_decides { real == 0 || capable() } else { real != effective && real != saved && !capable() } {
+        return Err(Error::NoWayBack.into());
     }
+    // setresuid(2) makes the filesystem id the effective one.
+    let filesystem = sys::set_thread_fs_id(kind, u32::MAX);
+    sys::set_thread_real_id(kind, id).map_err(refused)?;
+    let done = under(others, context, work);
+    sys::set_thread_real_id(kind, real).map_err(|errno| Error::GiveBack.because(errno))?;
+    if filesystem != effective {
+        sys::set_thread_fs_id(kind, filesystem);
+        if sys::set_thread_fs_id(kind, u32::MAX) != filesystem {
+            return Err(Error::GiveBack.into());
+        }
+    }
+    done
 }

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Failure};
-use crate::sys::{self, Operation};
+use crate::log::Line;
+use crate::sys::{self, Answer, Operation, Query};
 
 /// The serial number of a keyring: positive, unique on the machine while the keyring lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,22 @@ impl Keyring {
         keyctl(Error::LookAtUserSession, Operation::GetKeyringId, libc::KEY_SPEC_USER_SESSION_KEYRING, 0)
     }
 
+    /// The user keyring of the thread's real uid.
+    ///
+    /// # Errors
+    /// `ENOKEY`, as for the user-session keyring.
+    pub fn of_user() -> Result<Keyring, Failure> {
+        keyctl(Error::LookAtUser, Operation::GetKeyringId, libc::KEY_SPEC_USER_KEYRING, 0)
+    }
+
+    /// Whether it belongs to `uid`. A keyring that the thread may not view is nobody's.
+    pub fn is_of(self, uid: u32) -> bool {
+        // "keyring;UID;GID;PERMISSIONS;NAME", where the kernel writes a uid as a signed number.
+        let mut start = Line::new();
+        start.text("keyring;").signed(uid as i32).text(";");
+        self.query(Query::Describe).is_ok_and(|description| description.starts_with(start.as_bytes()))
+    }
+
     /// Puts a new, anonymous session keyring in the place of the thread's, owned by the thread's real ids.
     ///
     /// # Errors
@@ -54,6 +71,32 @@ impl Keyring {
     /// `EACCES` without possession, `ENOKEY`, `EKEYREVOKED`, `EPERM`.
     pub fn revoke(self) -> Result<(), Failure> {
         keyctl(Error::Revoke, Operation::Revoke, self.0, 0).map(drop)
+    }
+
+    /// Unlinks all from this keyring, which the thread must possess, but the user keyring of the thread's real uid. If
+    /// that one is there it stays at every moment, so no process that goes on misses it; if not, it is linked at the end.
+    ///
+    /// # Errors
+    /// As for linking the user keyring; `EACCES` also where the keyring may not be read. What can be unlinked is.
+    pub fn clear(self) -> Result<(), Failure> {
+        let user_keyring = Keyring::of_user()?;
+        let links = self.query(Query::Read)?;
+        let (mut cleared, mut linked) = (Ok(()), false);
+        for link in links.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes) {
+            if link == user_keyring.0 {
+                linked = true;
+                continue;
+            }
+            match keyctl(Error::Unlink, Operation::Unlink, link, self.0) {
+                Err(Failure { reason: libc::ENOENT, .. }) => (), // somebody else has unlinked it
+                unlinked => cleared = cleared.and(unlinked.map(drop)),
+            }
+        }
+        if linked { cleared } else { cleared.and(self.link_user_keyring()) }
+    }
+
+    fn query(self, query: Query) -> Result<Answer, Failure> {
+        sys::keyctl_query(query, self.0).map_err(|errno| Error::Read.because(errno))
     }
 }
 

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
-use core::fmt::{self, Write};
 
 use crate::error::Failure;
 
@@ -27,6 +26,14 @@ impl Line {
     /// Adds `text` as it is.
     pub fn text(&mut self, text: &str) -> &mut Line {
         text.bytes().fold(self, Line::byte)
+    }
+
+    /// Adds `number` in decimal digits, with its sign if it is negative.
+    pub fn signed(&mut self, number: i32) -> &mut Line {
+        if number < 0 {
+            self.byte(b'-');
+        }
+        self.number(number.unsigned_abs())
     }
 
     /// Adds `number` in decimal digits.
@@ -55,16 +62,20 @@ impl Line {
 
     /// Adds why a call failed: what could not be done, the reason, and what to do.
     pub fn failure(&mut self, failure: Failure) -> &mut Line {
-        // `Line` has no error to return.
-        let _ = write!(self, "{}", failure.error);
+        self.text(failure.error.text());
         if failure.reason != 0 {
             let advice = failure.advice();
             self.text(": ").text(advice);
             if advice.ends_with(' ') {
-                self.number(failure.reason.unsigned_abs());
+                self.signed(failure.reason);
             }
         }
         self
+    }
+
+    /// The line so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 
     /// The line as a C string, which lives as long as `self`.
@@ -84,13 +95,6 @@ impl Line {
             self.length = self.length.wrapping_add(1);
         }
         self
-    }
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.text(text);
-        Ok(())
     }
 }
 

@@ -11,20 +11,32 @@ pub struct Options {
     pub debug: bool,
     /// Make a session keyring also where the process has one of its own.
     pub force: bool,
+    /// Make a session keyring also where the process has one that is not the user's.
+    pub own: bool,
     /// Revoke the session keyring at the end.
     pub revoke: bool,
+    /// At the end, leave nothing in the session keyring but the user keyring.
+    pub clear: bool,
 }
 
 impl Options {
     /// Adds what `word` asks for. False if nobody knows the word: case counts, and it has to match whole.
     pub fn add(&mut self, word: &CStr) -> bool {
-        match word.to_bytes() {
-            b"debug" => self.debug = true,
-            b"force" => self.force = true,
-            b"revoke" => self.revoke = true,
+        let option = match word {
+            _ if word == c"debug" => &mut self.debug,
+            _ if word == c"force" => &mut self.force,
+            _ if word == c"own" => &mut self.own,
+            _ if word == c"revoke" => &mut self.revoke,
+            _ if word == c"clear" => &mut self.clear,
             _ => return false,
-        }
+        };
+        *option = true;
         true
+    }
+
+    /// Whether something is to be done to the session keyring at the end.
+    pub fn end(self) -> bool {
+        self.revoke || self.clear
     }
 }
 
@@ -40,6 +52,8 @@ mod tests {
         }
         assert_eq!(options, Options::default());
         assert!(options.add(c"force") && options.add(c"revoke") && options.add(c"force"));
-        assert_eq!(options, Options { debug: false, force: true, revoke: true });
+        assert_eq!(options, Options { force: true, revoke: true, ..Options::default() });
+        assert!(options.add(c"own") && options.add(c"clear") && options.add(c"debug"));
+        assert_eq!(options, Options { debug: true, force: true, own: true, revoke: true, clear: true });
     }
 }

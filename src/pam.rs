@@ -5,6 +5,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 
 use crate::error::{Error, Failure};
+use crate::identity::Ids;
 use crate::log::Line;
 use crate::session::Session;
 use crate::sys::{self, PamHandle};
@@ -63,11 +64,11 @@ impl<'call> Handle<'call> {
     }
 
     /// Uid and gid in the passwd entry of `name`, or None if there is none.
-    pub fn ids_of(&self, name: &CStr) -> Option<(u32, u32)> {
+    pub fn ids_of(&self, name: &CStr) -> Option<Ids> {
         // SAFETY: a valid handle and a string with its NUL.
         let entry = unsafe { sys::pam_modutil_getpwnam(self.0, name.as_ptr()) };
         // SAFETY: pam_modutil_getpwnam(3) returns null or an entry that libpam keeps as long as the handle.
-        unsafe { entry.as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid))
+        unsafe { entry.as_ref() }.map(|entry| Ids { uid: entry.pw_uid, gid: entry.pw_gid })
     }
 
     /// Writes `line` to the log: after libpam's prefix, `pam_keyinit(service:type): `, and with the user it is about.
@@ -107,31 +108,25 @@ impl Store<'_> {
     /// each other's memory.
     const NAME: *const c_char = concat!("pam_keyinit.rs ", env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast();
 
-    /// The handle's session, if it has one yet.
-    pub fn session(&mut self) -> Option<&mut Session> {
-        let mut kept: *const c_void = ptr::null();
-        // SAFETY: a valid handle, a string with its NUL, and a place for a pointer.
-        let code = unsafe { sys::pam_get_data(self.0, Store::NAME, &raw mut kept) };
-        if Code(code) != Code::SUCCESS {
-            return None;
-        }
-        // SAFETY: under this name only `session_or_new` stores, and what it stores is a `Session` or null; libpam hands
-        // out its address but never looks at it, and this borrow of the one `Store` keeps others away.
-        unsafe { kept.cast_mut().cast::<Session>().as_mut() }
-    }
-
-    /// The handle's session, a new one if it has none yet.
+    /// The handle's session. If it has none yet, it gets one where `make` says so.
     ///
     /// # Errors
     /// [`Error::NoMemory`], [`Error::NoState`].
-    pub fn session_or_new(&mut self) -> Result<&mut Session, Failure> {
-        if self.session().is_none() {
-            self.keep_new()?;
+    pub fn session(&mut self, make: bool) -> Result<Option<&mut Session>, Failure> {
+        let mut kept: *const c_void = ptr::null();
+        // SAFETY: a valid handle, a string with its NUL, and a place for a pointer.
+        let code = unsafe { sys::pam_get_data(self.0, Store::NAME, &raw mut kept) };
+        let mut session: *mut Session =
+            if Code(code) == Code::SUCCESS { kept.cast_mut().cast() } else { ptr::null_mut() };
+        if session.is_null() && make {
+            session = self.keep_new()?;
         }
-        self.session().ok_or(Error::NoState.into())
+        // SAFETY: null, or from `keep_new`, which alone stores under this name; libpam hands out the address but never
+        // looks at what is there, and this borrow of the one `Store` keeps others away.
+        Ok(unsafe { session.as_mut() })
     }
 
-    fn keep_new(&mut self) -> Result<(), Failure> {
+    fn keep_new(&mut self) -> Result<*mut Session, Failure> {
         // SAFETY: asks for memory of a size that is not 0.
         let memory = unsafe { sys::malloc(size_of::<Session>()) }.cast::<Session>();
         if memory.is_null() {
@@ -142,7 +137,7 @@ impl Store<'_> {
         // SAFETY: a valid handle, a string with its NUL, and memory that `free_session` can free.
         let code = unsafe { sys::pam_set_data(self.0, Store::NAME, memory.cast(), Some(free_session)) };
         if Code(code) == Code::SUCCESS {
-            return Ok(());
+            return Ok(memory);
         }
         // SAFETY: from malloc above, and libpam, having failed, did not keep it.
         unsafe { sys::free(memory.cast()) };

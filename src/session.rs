@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use core::mem;
 
 use crate::error::{Error, Failure};
-use crate::identity::Identity;
+use crate::identity::{self, Ids};
 use crate::keyring::Keyring;
 use crate::log::Line;
 use crate::options::Options;
@@ -16,8 +16,11 @@ use crate::pam::{Code, Handle, Level};
 #[derive(Default)]
 pub struct Session {
     options: Options,
-    /// The user who was looked up last: name, uid and gid.
-    account: Option<(Name, u32, u32)>,
+    /// PAM_USER's.
+    ids: Ids,
+    /// Whether they are those of `name`.
+    known: bool,
+    name: Name,
     /// Sessions that are open: a stack may name the module more than once.
     open: u32,
     made: Option<Made>,
@@ -33,11 +36,15 @@ pub struct Session {
 #[derive(Clone, Copy)]
 struct Made {
     keyring: Keyring,
-    /// The uid it was made for.
-    owner: u32,
+    /// Whom it was made for.
+    owner: Ids,
     /// Whether the user keyring is linked into it. Without the link it is not complete.
     linked: bool,
 }
+
+/// What was done, in words, to which keyring, and how much that matters.
+#[derive(Clone, Copy)]
+struct Done(Level, &'static str, Keyring);
 
 impl Session {
     /// Adds what a configuration line asks for to what the handle's other lines have asked for. A login must not fail
@@ -61,14 +68,14 @@ impl Session {
     pub fn close(&mut self, pam: &Handle) -> Result<Code, Failure> {
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
-            self.finish(pam).unwrap_or_else(|failure| pam.report(failure));
+            self.finish_or_report(pam)?;
         }
         Ok(Code::SUCCESS)
     }
 
     /// pam_sm_setcred(3), `PAM_DELETE_CRED`: ends the keyring at once.
     pub fn delete(&mut self, pam: &Handle) -> Result<Code, Failure> {
-        if self.made.is_none() || !self.options.revoke {
+        if self.made.is_none() || !self.options.end() {
             return Ok(Code::IGNORE);
         }
         self.finish(pam).and(Ok(Code::SUCCESS))
@@ -77,47 +84,42 @@ impl Session {
     /// Gives the thread a complete session keyring, unless it has one. This is also pam_sm_setcred(3) with
     /// `PAM_ESTABLISH_CRED`: other modules may store keys before the session is opened.
     pub fn ensure(&mut self, pam: &Handle) -> Result<Code, Failure> {
+        let ids = self.ids(pam)?;
+        match self.made {
+            // PAM_USER has changed: one user's session must not run in another's keyring.
+            Some(made) if made.owner.uid != ids.uid => self.finish_or_report(pam)?,
+            Some(Made { linked: true, .. }) if !self.ids_lost => return Ok(Code::SUCCESS),
+            _ => (),
+        }
+        let made = self.as_user(ids, Session::join_and_link);
+        self.settle(pam, made)
+    }
+
+    /// Does `work` under the real ids of a user. Meanwhile nothing is logged: the user may kill this process, kill(2).
+    fn as_user(&mut self, ids: Ids, work: fn(&mut Session) -> Result<Done, Failure>) -> Result<Done, Failure> {
         if self.ids_lost {
             return Err(Error::GiveBack.into());
         }
-        let (uid, gid) = self.ids(pam)?;
-        match self.made {
-            // PAM_USER has changed: one user's session must not run in another's keyring.
-            Some(made) if made.owner != uid => self.finish(pam).unwrap_or_else(|failure| pam.report(failure)),
-            Some(Made { linked: true, .. }) => return Ok(Code::SUCCESS),
-            _ => (),
-        }
-        let ensured = self.ensure_as(pam, uid, gid);
-        self.ids_lost = ensured.is_err_and(|failure| failure.error == Error::GiveBack);
-        ensured.and(Ok(Code::SUCCESS))
+        let done = identity::as_user(ids, self, work);
+        self.ids_lost = done.is_err_and(|failure| failure.error == Error::GiveBack);
+        done
     }
 
-    /// Does under the user's real ids what has to be done under them.
-    fn ensure_as(&mut self, pam: &Handle, uid: u32, gid: u32) -> Result<(), Failure> {
-        let identity = Identity::take_on(uid, gid)?;
-        let made = self.join_and_link(uid);
-        let given_back = identity.give_back();
-        // Only now is anything logged: while the real uid is the user's, the user may kill this process, kill(2).
-        let settled = self.settle(pam, made);
-        if let (Err(_), Err(failure)) = (given_back, settled) {
-            pam.report(failure);
-        }
-        given_back.and(settled)
-    }
-
-    /// Makes a session keyring where there has to be one, and links the user keyring into it. Returns what was done, in
-    /// words, and to which keyring.
-    fn join_and_link(&mut self, uid: u32) -> Result<(&'static str, Keyring), Failure> {
+    /// Makes a session keyring where there has to be one, and links the user keyring into it.
+    fn join_and_link(&mut self) -> Result<Done, Failure> {
+        let owner = self.ids;
         let mut done = "made session keyring ";
         if self.made.is_none() && !self.options.force {
             match Keyring::of_session() {
                 Ok(present) if Some(present) == self.ended => (),
                 Ok(present) => {
-                    if present != Keyring::of_user_session()? {
-                        return Ok(("the process has and keeps session keyring ", present));
+                    if let Some(kept) = self.kept(present, owner.uid)? {
+                        return Ok(kept);
                     }
                 }
-                Err(failure) if failure.key_is_dead() => done = "the session keyring was dead, made session keyring ",
+                Err(failure) if failure.keyring_is_dead() => {
+                    done = "the session keyring was dead, made session keyring "
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -125,71 +127,112 @@ impl Session {
             Some(made) => made.keyring, // only its link is missing
             None => Keyring::join()?,
         };
-        self.made = Some(Made { keyring, owner: uid, linked: false });
+        self.made = Some(Made { keyring, owner, linked: false });
         keyring.link_user_keyring()?;
-        self.made = Some(Made { keyring, owner: uid, linked: true });
-        Ok((done, keyring))
+        self.made = Some(Made { keyring, owner, linked: true });
+        Ok(Done(Level::Debug, done, keyring))
+    }
+
+    /// What is to be said of the session keyring that the process has already, if it is to keep that one.
+    fn kept(&self, present: Keyring, uid: u32) -> Result<Option<Done>, Failure> {
+        if present == Keyring::of_user_session()? {
+            return Ok(None); // the one of those who have none
+        }
+        Ok(if self.options.own && !present.is_of(uid) {
+            None
+        } else if !self.options.own && uid != 0 && present.is_of(0) {
+            Some(Done(
+                Level::Notice,
+                "the user stays in root's session keyring, where `own` would make the user's; it is ",
+                present,
+            ))
+        } else {
+            Some(Done(Level::Debug, "the process has and keeps session keyring ", present))
+        })
     }
 
     /// Logs what was done. Where keyctl(2) is not available, as in many containers, the login goes on without.
-    fn settle(&self, pam: &Handle, made: Result<(&str, Keyring), Failure>) -> Result<(), Failure> {
-        let failure = match made {
-            Ok((done, keyring)) => {
-                self.log(pam, Level::Debug, Line::new().text(done).number(keyring.serial()));
-                return Ok(());
+    fn settle(&self, pam: &Handle, made: Result<Done, Failure>) -> Result<Code, Failure> {
+        match made {
+            Ok(done) => self.say(pam, done),
+            Err(failure) => {
+                let level = self.tolerated(failure).ok_or(failure)?;
+                let line = &mut Line::new();
+                line.failure(failure).text("; the login goes on without a session keyring of its own");
+                self.log(pam, level, line);
             }
-            Err(failure) => failure,
-        };
-        let first = if self.options.force { Error::Join } else { Error::LookAtSession };
-        let unavailable = match failure.reason {
-            // A handle that has made a keyring has seen keyctl(2) work, and must not leave the user in that one.
-            _ if self.made.is_some() || self.ended.is_some() => false,
-            libc::ENOSYS => true,
-            // To the first thing that it is asked the kernel itself never answers EPERM: it is a seccomp filter.
-            libc::EPERM => failure.error == first,
-            _ => false,
-        };
-        if !unavailable {
-            return Err(failure);
         }
-        let level = if failure.reason == libc::ENOSYS { Level::Debug } else { Level::Notice };
-        let line = &mut Line::new();
-        self.log(pam, level, line.failure(failure).text("; the login goes on without a session keyring of its own"));
-        Ok(())
+        Ok(Code::SUCCESS)
+    }
+
+    /// How much it matters that keyctl(2) is not available, if that is what `failure` says.
+    fn tolerated(&self, failure: Failure) -> Option<Level> {
+        let first = if self.options.force { Error::Join } else { Error::LookAtSession };
+        match (failure.error, failure.reason) {
+            // A handle that has made a keyring has seen keyctl(2) work, and must not leave the user in that one.
+            _ if self.made.is_some() || self.ended.is_some() => None,
+            (Error::LookAtSession | Error::LookAtUserSession | Error::Join, libc::ENOSYS) => Some(Level::Debug),
+            // To the first thing that it is asked the kernel itself never answers EPERM: it is a seccomp filter.
+            (error, libc::EPERM) if error == first => Some(Level::Notice),
+            _ => None,
+        }
     }
 
     /// Ends the keyring that the handle made, if it made one.
     fn finish(&mut self, pam: &Handle) -> Result<(), Failure> {
-        let Some(Made { keyring, .. }) = self.made.take() else { return Ok(()) };
-        self.ended = Some(keyring);
-        if !self.options.revoke {
-            return Ok(());
-        }
-        let done = match keyring.revoke() {
-            Ok(()) => "revoked session keyring ",
-            // Which is what was wanted.
-            Err(failure) if failure.key_is_dead() => "there was nothing left to revoke of session keyring ",
-            Err(failure) => return Err(failure),
+        let Some(made) = self.made else { return Ok(()) };
+        let ended = if self.options.revoke {
+            made.keyring.revoke().and(Ok(Done(Level::Debug, "revoked session keyring ", made.keyring)))
+        } else if self.options.clear {
+            self.as_user(made.owner, Session::clear)
+        } else {
+            Ok(Done(Level::Debug, "left as it is: session keyring ", made.keyring))
         };
-        self.log(pam, Level::Debug, Line::new().text(done).number(keyring.serial()));
+        self.made = None;
+        self.ended = Some(made.keyring);
+        match ended {
+            // Which is what was wanted.
+            Err(failure) if failure.keyring_is_dead() => (),
+            ended => self.say(pam, ended?),
+        }
         Ok(())
     }
 
-    /// Uid and gid of PAM_USER, looked up again only when the name has changed: libpam's look-up takes more memory and
-    /// time with each call on a handle.
-    fn ids(&mut self, pam: &Handle) -> Result<(u32, u32), Failure> {
-        let name = pam.user()?;
-        let key = padded(name);
-        match self.account {
-            Some((known, uid, gid)) if key == Some(known) => return Ok((uid, gid)),
-            _ => (),
+    /// Ends the keyring in a call that does not fail if that fails. It does if the thread's ids were lost.
+    fn finish_or_report(&mut self, pam: &Handle) -> Result<(), Failure> {
+        match self.finish(pam) {
+            Err(failure) if failure.error != Error::GiveBack => {
+                pam.report(failure);
+                Ok(())
+            }
+            finished => finished,
         }
-        let (uid, gid) = pam.ids_of(name).ok_or(Error::UnknownUser)?;
-        if uid == u32::MAX || gid == u32::MAX {
+    }
+
+    /// Leaves nothing in the keyring that the handle made but the user keyring.
+    fn clear(&mut self) -> Result<Done, Failure> {
+        let keyring = self.made.ok_or(Error::Read)?.keyring;
+        keyring.clear().and(Ok(Done(Level::Debug, "cleared session keyring ", keyring)))
+    }
+
+    /// The ids of PAM_USER, looked up again only when the name has changed: libpam's look-up takes more memory and
+    /// time with each call on a handle.
+    fn ids(&mut self, pam: &Handle) -> Result<Ids, Failure> {
+        let name = pam.user()?;
+        let bytes = name.to_bytes_with_nul();
+        if self.known && self.name.0.starts_with(bytes) {
+            return Ok(self.ids);
+        }
+        self.known = false;
+        self.ids = pam.ids_of(name).ok_or(Error::UnknownUser)?;
+        if [self.ids.uid, self.ids.gid].contains(&u32::MAX) {
             return Err(Error::InvalidId.into());
         }
-        self.account = key.map(|key| (key, uid, gid));
-        Ok((uid, gid))
+        if let Some(place) = self.name.0.get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.known = true;
+        }
+        Ok(self.ids)
     }
 
     /// Whether the log has not named `word` yet. When it has named as many as `named` holds, it names no more.
@@ -204,6 +247,11 @@ impl Session {
         place.is_some_and(|place| mem::replace(place, hash) == 0)
     }
 
+    /// Writes to the log what was done.
+    fn say(&self, pam: &Handle, Done(level, done, keyring): Done) {
+        self.log(pam, level, Line::new().text(done).number(keyring.serial()));
+    }
+
     /// Writes `line` to the log; for debugging only if a line of the configuration asked for such.
     fn log(&self, pam: &Handle, level: Level, line: &mut Line) {
         if level != Level::Debug || self.options.debug {
@@ -212,12 +260,11 @@ impl Session {
     }
 }
 
-/// Room for Linux's longest login name and its NUL, `LOGIN_NAME_MAX`.
-type Name = [u8; 256];
+/// A user's name with its NUL. Linux's have 256 bytes at most, `LOGIN_NAME_MAX`; a longer one is looked up at every call.
+struct Name([u8; 256]);
 
-/// `name` with zeros behind it, or None for a longer one, which is looked up at every call.
-fn padded(name: &CStr) -> Option<Name> {
-    let (mut padded, bytes) = ([0; size_of::<Name>()], name.to_bytes_with_nul());
-    padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(padded)
+impl Default for Name {
+    fn default() -> Name {
+        Name([0; 256])
+    }
 }

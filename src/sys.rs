@@ -2,6 +2,8 @@
 //! Every C function and every system call that the module uses. Nothing is decided here.
 
 use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ops::Deref;
+use core::slice;
 
 /// `pam_handle_t`, opaque: a reference to it says nothing of the bytes behind it, which are libpam's own.
 #[repr(C)]
@@ -98,23 +100,24 @@ pub fn set_thread_fs_id(kind: &Kind, id: u32) -> u32 {
     unsafe { libc::syscall(kind.set_fs, id as c_long) as u32 }
 }
 
-/// Whether the calling thread may set ids of this kind freely, capget(2).
-pub fn thread_is_capable(kind: &Kind) -> Result<bool, c_int> {
+/// Whether the calling thread may set ids of this kind freely, capget(2). If that cannot be seen, it may not.
+pub fn thread_is_capable(kind: &Kind) -> bool {
     const VERSION_3: u32 = 0x2008_0522; // linux/capability.h
     let mut header = [VERSION_3, 0]; // version and thread, 0 for the calling one
     let mut sets = [0_u32; 6]; // effective, permitted, inheritable: of capabilities 0 to 31, then of 32 to 63
     // SAFETY: of version 3 the header is two words, which the kernel may write, and the sets are six.
-    checked(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
-    Ok(sets[0] & kind.capability != 0)
+    unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    sets[0] & kind.capability != 0
 }
 
-/// The operations of keyctl(2) that the module uses. None of them writes to memory.
+/// The operations of keyctl(2) that write nothing to memory.
 #[derive(Clone, Copy)]
 pub enum Operation {
     GetKeyringId = libc::KEYCTL_GET_KEYRING_ID as isize,
     JoinSessionKeyring = libc::KEYCTL_JOIN_SESSION_KEYRING as isize,
     Revoke = libc::KEYCTL_REVOKE as isize,
     Link = libc::KEYCTL_LINK as isize,
+    Unlink = libc::KEYCTL_UNLINK as isize,
 }
 
 /// keyctl(2) with the two arguments that these operations have at most.
@@ -122,6 +125,55 @@ pub fn keyctl(operation: Operation, first: i32, second: i32) -> Result<i32, c_in
     // SAFETY: takes numbers only, and no memory is written to. JOIN would read a name at `first`: the kernel checks.
     let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation as c_long, first as c_long, second as c_long) };
     Ok(checked(answer)? as i32)
+}
+
+/// The operations of keyctl(2) that write what they find out to memory.
+#[derive(Clone, Copy)]
+pub enum Query {
+    Describe = libc::KEYCTL_DESCRIBE as isize,
+    Read = libc::KEYCTL_READ as isize,
+}
+
+/// What a [`Query`] found out, in memory from malloc(3).
+pub struct Answer {
+    memory: *mut c_void,
+    length: usize,
+}
+
+/// keyctl(2) with one of these operations.
+pub fn keyctl_query(query: Query, key: i32) -> Result<Answer, c_int> {
+    let mut size = 256; // enough for most, so for these it is one call
+    loop {
+        // SAFETY: asks for memory of a size that is not 0.
+        let mut answer = Answer { memory: unsafe { malloc(size) }, length: 0 };
+        if answer.memory.is_null() {
+            return Err(libc::ENOMEM);
+        }
+        // SAFETY: the kernel writes to `memory`, and no more than the `size` bytes that are there.
+        let length = unsafe { libc::syscall(libc::SYS_keyctl, query as c_long, key as c_long, answer.memory, size) };
+        let length = checked(length)? as usize;
+        if length <= size {
+            answer.length = length;
+            return Ok(answer);
+        }
+        size = length; // nothing was written: the kernel says what it needs
+    }
+}
+
+impl Deref for Answer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the kernel has written `length` bytes there.
+        unsafe { slice::from_raw_parts(self.memory.cast(), self.length) }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // SAFETY: null, or from malloc, and this was its only owner.
+        unsafe { free(self.memory) }
+    }
 }
 
 /// What the last system call answered: libc returns -1 and keeps the reason in the thread's errno.

@@ -2,7 +2,7 @@
 //! The words of a configuration line (contract, section 4).
 
 use crate::Stage;
-use crate::stage::{DEBUG, WARNING, assert_own_keyring, assert_revoked, live_session};
+use crate::stage::{DEBUG, WARNING, assert_own_keyring, assert_revoked, live_session, with_real_ids};
 use crate::support::keys;
 use crate::support::pam::{ESTABLISH, SUCCESS};
 
@@ -19,7 +19,7 @@ crate::cases! {
 }
 
 fn words_are_exact(stage: &Stage) {
-    let own = keys::join(None).expect("a keyring");
+    let own = with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
     for word in ["Force", "FORCE", "forc", "forced", "force=1", "force,revoke", "forc\u{e9}", "-force"] {
         assert_eq!(stage.session(word).open(), SUCCESS);
         assert_eq!(live_session(), own, "{word:?} is not force");

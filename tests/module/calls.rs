@@ -2,7 +2,7 @@
 //! What each function returns and does (contract, section 1).
 
 use crate::Stage;
-use crate::stage::{ALICE, ERROR, assert_own_keyring, assert_revoked, live_session};
+use crate::stage::{ALICE, ERROR, assert_own_keyring, assert_revoked, live_session, with_real_ids};
 use crate::support::keys;
 use crate::support::pam::{
     CRED_ERR, DELETE, ESTABLISH, IGNORE, MODULE_UNKNOWN, REFRESH, REINITIALIZE, SILENT, SUCCESS,
@@ -109,7 +109,7 @@ fn renewing_credentials_is_ignored(stage: &Stage) {
 
 /// It does not even read the line: what `force` there asks for does not count.
 fn authenticate_is_ignored(stage: &Stage) {
-    let own = keys::join(None).expect("a keyring");
+    let own = with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
     let mut pam = stage.login(stage.user, &["auth MODULE force unknown", "session MODULE"]);
     assert_eq!(pam.authenticate(), IGNORE);
     assert_eq!(live_session(), own);

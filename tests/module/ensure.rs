@@ -45,7 +45,7 @@ fn the_user_session_keyring_is_replaced(stage: &Stage) {
 }
 
 fn a_keyring_of_its_own_is_kept(stage: &Stage) {
-    let own = keys::join(None).expect("a keyring");
+    let own = with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
     let mut pam = stage.session("revoke");
     assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
     assert_eq!(live_session(), own, "and not revoked: the module did not make it");

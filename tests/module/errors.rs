@@ -13,7 +13,7 @@ use seccompiler::{
 use crate::Stage;
 use crate::stage::{
     ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, Who, assert_own_keyring, assert_revoked, ids, in_child,
-    live_session, session, set_fs_uid, with_real_ids,
+    in_the_name_of, live_session, session, with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{BUF_ERR, CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
@@ -35,7 +35,6 @@ crate::cases! {
         ids_that_cannot_be_taken_on_leave_everything_as_it_was
         ids_that_cannot_be_given_back_are_critical
         both_ids_are_given_back_even_when_one_fails
-        a_failure_behind_ids_that_cannot_be_given_back_is_told_too
         a_keyring_that_cannot_be_replaced_is_not_handed_to_another_user;
 }
 
@@ -282,15 +281,6 @@ fn use_up_the_quota(who: Who) {
     });
 }
 
-/// The owner of a new key is the filesystem uid; the user keyring is found by the real one.
-fn in_the_name_of(who: Who, body: impl FnOnce()) {
-    with_real_ids(who, || {
-        set_fs_uid(who.uid);
-        body();
-        set_fs_uid(0);
-    });
-}
-
 /// The change to alice's `uid` or `gid` as the real id.
 fn change(number: c_long, id: u32) -> Call {
     (number, vec![(0, id)])
@@ -330,14 +320,6 @@ fn both_ids_are_given_back_even_when_one_fails(stage: &Stage) {
     assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
     stage.assert_logged(CRITICAL, &["EPERM"]);
     assert_eq!(ids(), [ALICE.uid, 0, 0, 0, 0, 0, 0, 0]);
-}
-
-fn a_failure_behind_ids_that_cannot_be_given_back_is_told_too(stage: &Stage) {
-    refuse(&[change(libc::SYS_setresuid, 0), keyctl(libc::KEYCTL_LINK)], libc::EPERM);
-    assert_eq!(stage.login(ALICE, &["session MODULE force"]).open(), SESSION_ERR);
-    let lines = stage.log();
-    assert_eq!(lines.iter().map(|line| line.level).collect::<Vec<_>>(), [ERROR, CRITICAL], "{lines:#?}");
-    assert!(lines[0].text.contains("KEYCTL_LINK"), "{lines:#?}");
 }
 
 /// PAM_USER has changed since the keyring was made, and the kernel makes no other: not even what would be let through at

@@ -3,7 +3,7 @@
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, DEBUG, ERROR, assert_own_keyring, assert_revoked, become_ids, leave_behind, live_session, session,
+    ALICE, BOB, ERROR, assert_own_keyring, assert_revoked, become_ids, leave_behind, live_session, session,
 };
 use crate::support::keys;
 use crate::support::pam::{ESTABLISH, SUCCESS};
@@ -85,12 +85,13 @@ fn without_revoke_too_a_handle_opens_again_with_a_fresh_keyring(stage: &Stage) {
 }
 
 fn a_keyring_that_is_gone_already_is_no_error(stage: &Stage) {
-    let mut pam = stage.session("force revoke debug");
-    assert_eq!(pam.open(), SUCCESS);
-    keys::revoke(live_session()).expect("possessed");
-    stage.log();
-    assert_eq!(pam.close(), SUCCESS);
-    stage.assert_logged(DEBUG, &["there was nothing left to revoke of session keyring"]);
+    for arguments in ["force revoke", "force clear"] {
+        let mut pam = stage.session(arguments);
+        assert_eq!(pam.open(), SUCCESS);
+        keys::revoke(live_session()).expect("possessed");
+        assert_eq!(pam.close(), SUCCESS);
+        stage.assert_silent();
+    }
 }
 
 fn a_first_line_with_force_and_a_last_with_revoke_make_one_keyring(stage: &Stage) {

@@ -12,12 +12,14 @@ mod support;
 mod arguments;
 mod bad_input;
 mod calls;
+mod clear;
 mod ensure;
 mod errors;
 mod finish;
 mod handles;
 mod identities;
 mod logins;
+mod own;
 mod probe;
 mod stage;
 
@@ -65,6 +67,8 @@ fn all() -> impl Iterator<Item = &'static Case> {
         calls::CASES,
         ensure::CASES,
         finish::CASES,
+        own::CASES,
+        clear::CASES,
         arguments::CASES,
         errors::CASES,
         identities::CASES,

@@ -368,6 +368,18 @@ pub fn with_real_ids<T>(who: Who, body: impl FnOnce() -> T) -> T {
     result
 }
 
+/// The owner of a new key is the filesystem uid, who may also change its permissions; the user keyring is found by the real
+/// one.
+pub fn in_the_name_of<T>(who: Who, body: impl FnOnce() -> T) -> T {
+    with_real_ids(who, || {
+        let before = ids()[3];
+        set_fs_uid(who.uid);
+        let result = body();
+        set_fs_uid(before);
+        result
+    })
+}
+
 /// The thread's session keyring, or the errno that it has become.
 pub fn session() -> Result<i32, i32> {
     keys::id(keys::SESSION).map_err(|error| error.raw_os_error().expect("an errno"))

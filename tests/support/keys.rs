@@ -122,6 +122,22 @@ pub fn add(name: &str, payload: &str, keyring: i32) -> io::Result<i32> {
     })
 }
 
+/// Adds an empty keyring.
+pub fn add_keyring(name: &str, keyring: i32) -> io::Result<i32> {
+    let name = CString::new(name)?;
+    // SAFETY: two strings with their NULs; a keyring has no payload.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            c"keyring".as_ptr(),
+            name.as_ptr(),
+            std::ptr::null::<u8>(),
+            0_usize,
+            libc::c_long::from(keyring),
+        )
+    })
+}
+
 /// Searches `keyring` and what it links for a key of type `user`.
 pub fn search(name: &str, keyring: i32) -> io::Result<i32> {
     let name = CString::new(name)?;
