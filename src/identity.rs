@@ -45,15 +45,23 @@ fn under<C, T>(ids: &[(&Kind, u32)], context: &mut C, work: Work<C, T>) -> Resul
         return Err(Error::NoWayBack.into());
     }
     // setresuid(2) makes the filesystem id the effective one.
-    let filesystem = sys::set_thread_fs_id(kind, u32::MAX);
+    let filesystem = sys::set_thread_fs_id(kind, u32::MAX).map_err(refused)?;
     sys::set_thread_real_id(kind, id).map_err(refused)?;
     let done = under(others, context, work);
-    sys::set_thread_real_id(kind, real).map_err(|errno| Error::GiveBack.because(errno))?;
-    if filesystem != effective {
-        sys::set_thread_fs_id(kind, filesystem);
-        if sys::set_thread_fs_id(kind, u32::MAX) != filesystem {
+    give_back(kind, real, (filesystem != effective).then_some(filesystem))?;
+    done
+}
+
+/// Gives the thread its real id back, and its filesystem id also where that fails.
+fn give_back(kind: &Kind, real: u32, filesystem: Option<u32>) -> Result<(), Failure> {
+    let lost = |errno| Error::GiveBack.because(errno);
+    let given_back = sys::set_thread_real_id(kind, real).map_err(lost);
+    if let Some(id) = filesystem {
+        sys::set_thread_fs_id(kind, id).map_err(lost)?;
+        // Whether it is set only another look tells.
+        if sys::set_thread_fs_id(kind, u32::MAX).map_err(lost)? != id {
             return Err(Error::GiveBack.into());
         }
     }
-    done
+    given_back
 }

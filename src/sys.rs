@@ -94,10 +94,10 @@ pub fn set_thread_real_id(kind: &Kind, id: u32) -> Result<(), c_int> {
 }
 
 /// Sets the filesystem id of the calling thread and returns the one before, setfsuid(2). 4294967295 changes nothing.
-/// The kernel reports no failure.
-pub fn set_thread_fs_id(kind: &Kind, id: u32) -> u32 {
+/// The kernel itself reports no failure, but a seccomp filter may answer with one.
+pub fn set_thread_fs_id(kind: &Kind, id: u32) -> Result<u32, c_int> {
     // SAFETY: takes a number only.
-    unsafe { libc::syscall(kind.set_fs, id as c_long) as u32 }
+    Ok(checked(unsafe { libc::syscall(kind.set_fs, id as c_long) })? as u32)
 }
 
 /// Whether the calling thread may set ids of this kind freely, capget(2). If that cannot be seen, it may not.
