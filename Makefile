@@ -20,9 +20,14 @@ check:
 	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
 	$(CARGO) test --release --locked
 
+# The behaviour tests with the system's C module: all but what docs/differences.md lists has to hold for it as well.
+check-reference:
+	tests/needs
+	PAM_KEYINIT_REFERENCE=1 $(CARGO) test --release --locked --test module
+
 # Written beside its place and renamed: a login finds the old module or the new one, whole.
 install: all
 	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
 	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
 
-.PHONY: all demo check install
+.PHONY: all demo check check-reference install

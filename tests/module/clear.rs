@@ -12,27 +12,27 @@ use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, IGNORE, SUCCESS};
 
 crate::cases! {
     Anyone:
-        a_survivor_keeps_a_keyring_that_works_without_the_session_s_keys
-        keys_in_nested_keyrings_go_too
-        a_keyring_under_the_user_keyring_stays
-        all_keys_go_however_many
-        the_user_keyring_is_never_unlinked
-        a_user_keyring_that_was_unlinked_is_linked_again
-        a_keyring_that_takes_the_user_keyring_s_name_goes
+        a_survivor_keeps_a_keyring_that_works_without_the_session_s_keys => "clear"
+        keys_in_nested_keyrings_go_too => "clear"
+        a_keyring_under_the_user_keyring_stays => "clear"
+        all_keys_go_however_many => "clear"
+        the_user_keyring_is_never_unlinked => "clear"
+        a_user_keyring_that_was_unlinked_is_linked_again => "clear"
+        a_keyring_that_takes_the_user_keyring_s_name_goes => "clear"
         revoke_beats_clear
-        clear_of_one_line_counts_for_the_other
-        only_the_last_close_clears
+        clear_of_one_line_counts_for_the_other => "clear"
+        only_the_last_close_clears => "clear"
         a_keyring_of_its_own_is_not_cleared
-        delete_clears_at_once
-        a_cleared_keyring_is_not_used_again
-        what_cannot_be_unlinked_is_told_and_the_rest_goes
+        delete_clears_at_once => "clear"
+        a_cleared_keyring_is_not_used_again => "clear"
+        what_cannot_be_unlinked_is_told_and_the_rest_goes => "clear"
         what_is_not_there_any_more_is_no_error
-        a_keyring_that_cannot_be_read_is_told;
+        a_keyring_that_cannot_be_read_is_told => "clear";
     Root:
-        a_caller_who_has_become_the_user_can_clear
+        a_caller_who_has_become_the_user_can_clear => "clear"
         a_caller_who_has_become_somebody_else_is_told
         a_keyring_out_of_reach_is_told
-        clearing_changes_no_id;
+        clearing_changes_no_id => "clear";
 }
 
 /// Asserts that only the user keyring of the stage's user is left in `keyring`.

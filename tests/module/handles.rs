@@ -12,10 +12,11 @@ crate::cases! {
     Anyone:
         the_end_of_a_handle_ends_no_session
         a_child_that_ends_its_handle_ends_no_session
-        nothing_is_written_to_stdout_or_stderr_and_no_file_stays_open;
+        nothing_is_written_to_stdout_or_stderr_and_no_file_stays_open
+        many_sessions_on_a_handle_take_no_more_memory => "many-sessions";
     Root:
-        two_handles_in_a_thread_have_a_keyring_each
-        sessions_in_threads_have_a_keyring_each;
+        two_handles_in_a_thread_have_a_keyring_each => "two-handles"
+        sessions_in_threads_have_a_keyring_each => "threads";
 }
 
 fn the_end_of_a_handle_ends_no_session(stage: &Stage) {
@@ -49,8 +50,10 @@ fn nothing_is_written_to_stdout_or_stderr_and_no_file_stays_open(stage: &Stage) 
         unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&output), fd) };
         kept
     });
+    stage.log(); // a full queue would make it wait
     assert_eq!([pam.open(), pam.close(), pam.close()], [SUCCESS; 3]);
     keys::join(None).expect("a keyring");
+    stage.log();
     assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
     for (kept, fd) in kept.into_iter().zip([1, 2]) {
         // SAFETY: as above.
@@ -60,6 +63,18 @@ fn nothing_is_written_to_stdout_or_stderr_and_no_file_stays_open(stage: &Stage) 
     }
     assert_eq!(output.metadata().expect("a file").len(), 0);
     assert_eq!(open_files(), before);
+}
+
+fn many_sessions_on_a_handle_take_no_more_memory(stage: &Stage) {
+    // SAFETY: reads the allocator's own figures.
+    let in_use = || unsafe { libc::mallinfo2() }.uordblks;
+    let mut pam = stage.session("force revoke");
+    assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
+    let before = in_use();
+    for _ in 0..50 {
+        assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
+    }
+    assert_eq!(in_use(), before);
 }
 
 fn two_handles_in_a_thread_have_a_keyring_each(stage: &Stage) {

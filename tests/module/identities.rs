@@ -17,72 +17,106 @@ crate::cases! {
         a_caller_keeps_its_ids_for_itself;
     Root:
         every_caller_keeps_its_ids
-        filesystem_ids_of_their_own_are_kept
-        ids_that_could_not_be_given_back_are_not_taken_on
-        capabilities_that_would_be_lost_are_kept
+        filesystem_ids_of_their_own_are_kept => "filesystem-ids"
+        ids_that_could_not_be_given_back_are_not_taken_on => "no-way-back"
+        capabilities_that_would_be_lost_are_kept => "no-way-back"
         a_capable_caller_keeps_its_ids_and_capabilities
         the_parent_death_signal_and_the_dumpable_flag_stay
-        other_threads_keep_their_ids;
+        other_threads_keep_their_ids => "all-threads";
 }
 
 /// Every call of a login, with the ids looked at after each.
 #[track_caller]
 fn go_through_a_login(stage: &Stage, who: Who) {
     let before = ids();
-    let mut pam = stage.login(who, &["auth MODULE force", "session MODULE force revoke"]);
-    let step = |code: i32, expected: i32, name: &str| {
-        assert_eq!(code, expected, "{name} for {who:?} with {before:?}");
-        assert_eq!(ids(), before, "{name} for {who:?}");
-    };
-    step(pam.authenticate(), IGNORE, "authenticate");
-    step(pam.setcred(ESTABLISH), SUCCESS, "establish");
-    let keyring = assert_own_keyring(who);
-    step(pam.open(), SUCCESS, "open");
-    step(pam.setcred(REFRESH), IGNORE, "refresh");
-    step(pam.close(), SUCCESS, "close");
-    assert_revoked(keyring);
-    step(pam.open(), SUCCESS, "open again");
-    let keyring = assert_own_keyring(who);
-    step(pam.setcred(DELETE), SUCCESS, "delete");
-    assert_revoked(keyring);
-    drop(pam);
+    go_through_the_start(stage, who);
+    go_through_the_end(stage, who);
     assert_eq!(ids(), before, "end");
     stage.assert_silent();
 }
 
+/// Asserts that a call has given this code, and that the ids of the thread are those of before.
+#[track_caller]
+fn step(name: &str, code: i32, expected: i32, before: [u32; 8]) {
+    assert_eq!(code, expected, "{name} with {before:?}");
+    assert_eq!(ids(), before, "{name}");
+}
+
+/// A login, with the ids looked at after each call.
+#[track_caller]
+fn go_through_the_start(stage: &Stage, who: Who) {
+    let before = ids();
+    let mut pam = stage.login(who, &["auth MODULE force", "session MODULE force"]);
+    step("authenticate", pam.authenticate(), IGNORE, before);
+    step("establish", pam.setcred(ESTABLISH), SUCCESS, before);
+    let keyring = assert_own_keyring(who);
+    step("open", pam.open(), SUCCESS, before);
+    step("refresh", pam.setcred(REFRESH), IGNORE, before);
+    step("close", pam.close(), SUCCESS, before);
+    assert_eq!(assert_own_keyring(who), keyring);
+}
+
+/// A login and its end, with the ids looked at after each call that ends it.
+#[track_caller]
+fn go_through_the_end(stage: &Stage, who: Who) {
+    let before = ids();
+    let mut pam = stage.login(who, &["auth MODULE force", "session MODULE force revoke"]);
+    step("open", pam.open(), SUCCESS, before);
+    let keyring = assert_own_keyring(who);
+    step("close", pam.close(), SUCCESS, before);
+    assert_revoked(keyring);
+    step("open again", pam.open(), SUCCESS, before);
+    let keyring = assert_own_keyring(who);
+    step("delete", pam.setcred(DELETE), SUCCESS, before);
+    assert_revoked(keyring);
+}
+
+/// Does something that may show an entry of docs/differences.md.
+fn unless_different(stage: &Stage, entry: Option<&str>, body: impl FnOnce()) {
+    match entry {
+        Some(entry) => stage.differs(entry, body),
+        None => body(),
+    }
+}
+
 fn a_caller_keeps_its_ids_for_itself(stage: &Stage) {
+    if stage.user == ALICE {
+        become_ids([ALICE.uid; 3], [ALICE.gid; 3]);
+    }
     go_through_a_login(stage, stage.user);
 }
 
 fn every_caller_keeps_its_ids(stage: &Stage) {
     let (a, b) = (ALICE, BOB);
-    // Real, effective and saved uid, then gid, of the caller; and who logs in.
-    for (uids, gids, who) in [
-        ([0, 0, 0], [0, 0, 0], ROOT),
-        ([0, 0, 0], [0, 0, 0], a),
+    // Real, effective and saved uid, then gid, of the caller; who logs in; and what is different with the C module at the
+    // start and at the end.
+    for (uids, gids, who, start, end) in [
+        ([0, 0, 0], [0, 0, 0], ROOT, None, None),
+        ([0, 0, 0], [0, 0, 0], a, None, Some("saved-gid")),
         // su and sudo: root by the file's mode.
-        ([a.uid, 0, 0], [a.gid; 3], ROOT),
-        ([a.uid, 0, 0], [a.gid; 3], b),
-        ([a.uid, 0, 0], [a.gid; 3], a),
-        ([a.uid, 0, 0], [a.gid, 0, 0], b),
-        ([a.uid; 3], [a.gid; 3], a),
-        // The case in which the C module loses real and saved uid.
-        ([0, a.uid, 0], [0, a.gid, 0], a),
-        ([0, a.uid, a.uid], [0, 0, 0], ROOT),
-        ([0, 0, a.uid], [0, 0, a.gid], b),
-        ([b.uid, a.uid, b.uid], [b.gid, a.gid, b.gid], a),
-        ([0, 0, 0], [0, a.gid, a.gid], b),
+        ([a.uid, 0, 0], [a.gid; 3], ROOT, None, Some("saved-gid")),
+        ([a.uid, 0, 0], [a.gid; 3], b, None, Some("saved-gid")),
+        ([a.uid, 0, 0], [a.gid; 3], a, None, None),
+        ([a.uid, 0, 0], [a.gid, 0, 0], b, None, None),
+        ([a.uid; 3], [a.gid; 3], a, None, None),
+        ([0, a.uid, 0], [0, a.gid, 0], a, Some("ids-lost"), Some("ids-lost")),
+        ([0, a.uid, a.uid], [0, 0, 0], ROOT, None, None),
+        ([0, 0, a.uid], [0, 0, a.gid], b, Some("ids-lost"), Some("ids-lost")),
+        ([b.uid, a.uid, b.uid], [b.gid, a.gid, b.gid], a, Some("ids-lost"), Some("ids-lost")),
+        ([0, 0, 0], [0, a.gid, a.gid], b, None, None),
     ] {
-        in_child(|| {
-            become_ids(uids, gids);
-            go_through_a_login(stage, who);
-        });
+        for (go_through, entry) in [(go_through_the_start as fn(&Stage, Who), start), (go_through_the_end, end)] {
+            in_child(|| {
+                become_ids(uids, gids);
+                unless_different(stage, entry, || go_through(stage, who));
+            });
+        }
     }
 }
 
 /// setresuid(2) makes the filesystem id the effective one.
 fn filesystem_ids_of_their_own_are_kept(stage: &Stage) {
-    for who in [ROOT, ALICE, BOB] {
+    for who in [ALICE, BOB, ROOT] {
         set_fs_uid(ALICE.uid);
         set_fs_gid(ALICE.gid);
         assert_eq!(ids(), [0, 0, 0, ALICE.uid, 0, 0, 0, ALICE.gid]);
@@ -136,15 +170,15 @@ fn capabilities_that_would_be_lost_are_kept(stage: &Stage) {
 }
 
 fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
-    for (uids, gids) in [
-        ([ALICE.uid; 3], [ALICE.gid; 3]),
-        ([ROOT.uid, ALICE.uid, 0], [ALICE.gid; 3]),
-        ([FRANK.uid, ALICE.uid, ALICE.uid], [FRANK.gid, ALICE.gid, ALICE.gid]),
+    for (uids, gids, entry) in [
+        ([ALICE.uid; 3], [ALICE.gid; 3], Some("saved-gid")),
+        ([ROOT.uid, ALICE.uid, 0], [ALICE.gid; 3], Some("ids-lost")),
+        ([FRANK.uid, ALICE.uid, ALICE.uid], [FRANK.gid, ALICE.gid, ALICE.gid], None),
     ] {
         in_child(|| {
             become_capable(uids, gids);
             let before = capabilities();
-            go_through_a_login(stage, BOB);
+            unless_different(stage, entry, || go_through_a_login(stage, BOB));
             assert_eq!(capabilities(), before);
         });
     }
@@ -165,8 +199,11 @@ fn the_parent_death_signal_and_the_dumpable_flag_stay(stage: &Stage) {
         assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
         let before = flags();
         assert_eq!(before, (libc::SIGUSR1, 1));
-        go_through_a_login(stage, ALICE);
+        go_through_the_start(stage, ALICE);
         assert_eq!(flags(), before);
+        let mut pam = stage.login(ALICE, &["session MODULE force revoke"]);
+        assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
+        stage.differs("parent-death-signal", || assert_eq!(flags(), before));
     });
 }
 

@@ -13,6 +13,7 @@ mod arguments;
 mod bad_input;
 mod calls;
 mod clear;
+mod difference;
 mod ensure;
 mod errors;
 mod finish;
@@ -23,9 +24,11 @@ mod own;
 mod probe;
 mod stage;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -45,14 +48,22 @@ pub enum Needs {
 pub struct Case {
     name: &'static str,
     needs: Needs,
+    /// The entry of docs/differences.md that it shows, if any: it has to fail on the C module.
+    shows: &'static [&'static str],
     body: fn(&Stage),
 }
 
-/// The list of a file's cases, by the names of their functions.
+/// The list of a file's cases, by the names of their functions. `name => "entry"` marks one that as a whole shows a
+/// deliberate difference from the C module, see `difference`.
 macro_rules! cases {
-    ($($needs:ident: $($name:ident)*;)*) => {
+    ($($needs:ident: $($name:ident $(=> $entry:literal)?)*;)*) => {
         pub const CASES: &[$crate::Case] = &[$($(
-            $crate::Case { name: concat!(module_path!(), "::", stringify!($name)), needs: $crate::Needs::$needs, body: $name },
+            $crate::Case {
+                name: concat!(module_path!(), "::", stringify!($name)),
+                needs: $crate::Needs::$needs,
+                shows: &[$($entry)?],
+                body: $name,
+            },
         )*)*];
     };
 }
@@ -83,6 +94,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
 const WITHOUT_SESSION_KEYRING: Case = Case {
     name: "without_session_keyring",
     needs: Needs::Anyone,
+    shows: &[],
     body: |_| assert_eq!(keys::id(keys::SESSION).ok(), keys::id(keys::USER_SESSION).ok()),
 };
 
@@ -95,21 +107,32 @@ fn main() -> ExitCode {
         let case =
             all().chain([&WITHOUT_SESSION_KEYRING]).find(|case| *case.name == *name).expect("a case of this name");
         let path = |variable| PathBuf::from(env::var_os(variable).expect("set by `run`"));
-        (case.body)(&Stage::new(case.needs, path(MODULE), path(DIRECTORY)));
+        let stage = Stage::new(case.needs, path(MODULE), path(DIRECTORY));
+        case.shows.iter().for_each(|entry| stage.differences.whole(entry));
+        (case.body)(&stage);
         return ExitCode::SUCCESS;
     }
 
     let arguments = Arguments::from_args();
-    let module = env::var_os(MODULE).map_or_else(artefact::release, PathBuf::from);
+    let module = match env::var_os(MODULE) {
+        _ if difference::on_reference() => artefact::installed(),
+        Some(module) => PathBuf::from(module),
+        None => artefact::release(),
+    };
     // A process that has a session keyring can never be without one again, and most cases begin without.
     let without = run(&WITHOUT_SESSION_KEYRING, &module).is_ok();
     let root = nix::unistd::Uid::effective().is_root();
     let can_run = |case: &Case| without && (root || case.needs == Needs::Anyone);
     let not_run = all().filter(|case| !can_run(case)).count();
+    let shown = Arc::new(Mutex::new(BTreeSet::new()));
     let trials = all().map(|case| {
-        let module = module.clone();
-        Trial::test(case.name.trim_start_matches("module::"), move || run(case, &module))
-            .with_ignored_flag(!can_run(case))
+        let (module, shown) = (module.clone(), Arc::clone(&shown));
+        let body = move || {
+            let entries = run(case, &module)?;
+            shown.lock().expect("no panic").extend(entries);
+            Ok(())
+        };
+        Trial::test(case.name.trim_start_matches("module::"), body).with_ignored_flag(!can_run(case))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if !without {
@@ -122,11 +145,18 @@ fn main() -> ExitCode {
             "NOT RUN: {not_run} tests need root: other users as callers and targets, other files in /etc and /dev."
         );
     }
+    if conclusion.num_passed == all().count() as u64 {
+        let wrong = difference::not_shown(&shown.lock().expect("no panic"));
+        wrong.iter().for_each(|line| println!("{line}"));
+        if !wrong.is_empty() {
+            return ExitCode::FAILURE;
+        }
+    }
     conclusion.exit_code()
 }
 
-/// Runs one case in a process of its own.
-fn run(case: &Case, module: &Path) -> Result<(), Failed> {
+/// Runs one case in a process of its own. Returns the entries of docs/differences.md that it has shown.
+fn run(case: &Case, module: &Path) -> Result<BTreeSet<String>, Failed> {
     // Its own, and removed here: what the case mounts in it is gone with the case.
     let directory = tempfile::tempdir()?;
     let output = Command::new(env::current_exe()?)
@@ -135,9 +165,9 @@ fn run(case: &Case, module: &Path) -> Result<(), Failed> {
         .env(DIRECTORY, directory.path())
         .env(MODULE, module)
         .output()?;
-    if output.status.success() {
-        return Ok(());
-    }
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    Err(format!("{}\n{text}", output.status).into())
+    let outcome = if output.status.success() { Ok(()) } else { Err(format!("{}\n{text}", output.status)) };
+    let shown = difference::shown(directory.path());
+    difference::judge(case, module, &shown, outcome)?;
+    Ok(shown)
 }

@@ -20,6 +20,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, User, alarm, fork, pipe, read, write};
 
 use crate::Needs;
+use crate::difference::Differences;
 use crate::probe::{SHELL, Switchboard};
 use crate::support::artefact;
 use crate::support::keys;
@@ -50,6 +51,7 @@ pub struct Stage {
     /// The case's own, removed at its end.
     pub directory: PathBuf,
     pub module: PathBuf,
+    pub differences: Differences,
     log: UnixDatagram,
     /// What has come into the log and was not asked for yet.
     lines: RefCell<Vec<Line>>,
@@ -91,7 +93,8 @@ impl Stage {
             ALICE
         };
         let log = device_log(&directory);
-        let stage = Stage { log, module, lines: RefCell::default(), user, directory };
+        let differences = Differences::new(&directory);
+        let stage = Stage { log, module, differences, lines: RefCell::default(), user, directory };
         if Uid::effective().is_root() {
             stage.passwd(&[]);
             stage.put_over("/etc/nsswitch.conf", "passwd: files\ngroup: files\n");
@@ -163,15 +166,30 @@ impl Stage {
         self.lines.take()
     }
 
-    /// Asserts that the module wrote one line to the log since the last look, of this `level` and with these `parts`.
+    /// Marks what `body` asserts as a difference from the C module, by the name of its entry in docs/differences.md: there
+    /// it has to fail. What comes after it has to hold there again.
+    #[track_caller]
+    pub fn differs(&self, entry: &str, body: impl FnOnce()) {
+        self.differences.part(entry, body);
+    }
+
+    /// Asserts that the module wrote one line to the log since the last look, of this `level` and with these `parts`. The
+    /// words are a difference from the C module.
     #[track_caller]
     pub fn assert_logged(&self, level: u8, parts: &[&str]) {
         let lines = self.log();
-        let [line] = &lines[..] else { panic!("one line expected, with {parts:?}: {lines:#?}") };
-        assert_eq!(line.level, level, "{line:?}");
-        for part in parts {
-            assert!(line.text.contains(part), "no {part:?} in {:?}", line.text);
-        }
+        let entry = match level {
+            DEBUG => "debug-lines",
+            WARNING => "unknown-argument",
+            _ => "says-why",
+        };
+        self.differs(entry, || {
+            let [line] = &lines[..] else { panic!("one line expected, with {parts:?}: {lines:#?}") };
+            assert_eq!(line.level, level, "{line:?}");
+            for part in parts {
+                assert!(line.text.contains(part), "no {part:?} in {:?}", line.text);
+            }
+        });
     }
 
     #[track_caller]
@@ -289,7 +307,11 @@ pub fn leave_behind(body: impl FnOnce()) -> Waiting {
     // SAFETY: this process has one thread.
     match unsafe { fork() }.expect("a process") {
         ForkResult::Child => {
-            let _ = read(&told, &mut [0]);
+            drop(go);
+            if read(&told, &mut [0]) != Ok(1) {
+                // SAFETY: ends the process at once: its parent is gone.
+                unsafe { libc::_exit(1) };
+            }
             let outcome = catch_unwind(AssertUnwindSafe(body));
             // SAFETY: ends the process at once; what it has inherited is its parent's to clean up.
             unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) };

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The file under test: the module as `cargo build --release` makes it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use object::{File, Object, ObjectSymbol};
 
 /// Builds the module with `options` to cargo in the target directory `target`, and returns the file.
 pub fn build(target: &Path, options: &[&str]) -> PathBuf {
@@ -45,4 +48,12 @@ pub fn installed() -> PathBuf {
         .into_iter()
         .filter(|file| file.exists());
     there.next().expect("a pam_keyinit.so on this system: Debian's libpam-modules, Fedora's pam")
+}
+
+/// The names of the functions that a module takes from libraries.
+pub fn imports(module: &Path) -> BTreeSet<String> {
+    let bytes = std::fs::read(module).expect("the module");
+    let file = File::parse(&*bytes).expect("an ELF file");
+    let undefined = file.dynamic_symbols().filter(|symbol| symbol.is_undefined());
+    undefined.map(|symbol| symbol.name().expect("a name").to_owned()).collect()
 }

@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "each of them uses a part")]
 
 pub mod artefact;
+pub mod differences;
 pub mod keys;
 pub mod pam;
