@@ -12,13 +12,15 @@ mod support;
 mod arguments;
 mod bad_input;
 mod calls;
+mod daemons;
 mod ensure;
 mod errors;
 mod finish;
 mod handles;
 mod identities;
-mod logins;
 mod probe;
+mod programs;
+mod sessions;
 mod stage;
 
 use std::env;
@@ -70,7 +72,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         identities::CASES,
         handles::CASES,
         bad_input::CASES,
-        logins::CASES,
+        programs::CASES,
     ];
     files.into_iter().flatten()
 }
