@@ -14,14 +14,16 @@ mod bad_input;
 mod calls;
 mod clear;
 mod difference;
+mod daemons;
 mod ensure;
 mod errors;
 mod finish;
 mod handles;
 mod identities;
-mod logins;
 mod own;
 mod probe;
+mod programs;
+mod sessions;
 mod stage;
 
 use std::collections::BTreeSet;
@@ -85,7 +87,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         identities::CASES,
         handles::CASES,
         bad_input::CASES,
-        logins::CASES,
+        programs::CASES,
     ];
     files.into_iter().flatten()
 }

@@ -4,26 +4,22 @@
 //! So any login program can be asked the same things, whatever it does with terminals, environments and arguments.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::process::{Command, Stdio};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+use nix::unistd::{ForkResult, Gid, dup2_stderr, dup2_stdin, dup2_stdout, fork, getgroups, setsid};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{Who, ids, open_to_all, session};
+use crate::Stage;
+use crate::stage::{ids, open_to_all, session};
 use crate::support::keys::{self, Description};
 
 /// Name of the shell, in the case's directory, and of the socket beside it.
 pub const SHELL: &str = "session-shell";
 const SOCKET: &str = "session-socket";
-
-/// Milliseconds that a login may take to reach its shell.
-const PATIENCE: u16 = 30_000;
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -31,6 +27,7 @@ enum Question {
     Add(String),
     Find(String),
     LeaveBehind,
+    Run(String),
 }
 
 /// What a process in a session sees of itself.
@@ -38,6 +35,7 @@ enum Question {
 pub struct View {
     /// Real, effective, saved and filesystem uid, then gid.
     pub ids: [u32; 8],
+    pub groups: Vec<u32>,
     /// The session keyring, or the errno of a look at it.
     pub session: Result<Keyring, i32>,
 }
@@ -56,21 +54,8 @@ impl View {
             let names = keys::links(serial)?.into_iter().map(|link| Ok(keys::describe(link)?.name));
             Ok(Keyring { serial, description: keys::describe(serial)?, links: names.collect::<std::io::Result<_>>()? })
         };
-        View { ids: ids(), session: session().and_then(|serial| look(serial).map_err(errno)) }
-    }
-
-    /// Asserts that the process is wholly `who`, in a session keyring that the module made for `who`, and returns its
-    /// serial number.
-    #[track_caller]
-    pub fn assert_own_session(&self, who: Who) -> i32 {
-        let [uids, gids] = [[who.uid; 4], [who.gid; 4]];
-        assert_eq!(self.ids[..], [uids, gids].concat());
-        let Ok(Keyring { serial, description, links }) = &self.session else { panic!("{self:#?}") };
-        assert_eq!(description.name, "_ses", "{self:#?}");
-        assert_eq!((description.uid, description.gid), (who.uid, who.gid), "{self:#?}");
-        assert_eq!(description.permissions, 0x3f03_0000, "{self:#?}");
-        assert_eq!(links[..], [format!("_uid.{}", who.uid)]);
-        *serial
+        let groups = getgroups().expect("groups").into_iter().map(Gid::as_raw).collect();
+        View { ids: ids(), groups, session: session().and_then(|serial| look(serial).map_err(errno)) }
     }
 }
 
@@ -78,24 +63,33 @@ fn errno(error: std::io::Error) -> i32 {
     error.raw_os_error().expect("an errno")
 }
 
-/// Where the shells of a case report.
-pub struct Switchboard(UnixListener);
+/// What a command that ran in a session wrote, and whether it succeeded.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    pub success: bool,
+    pub output: String,
+}
 
-impl Switchboard {
-    pub fn new(directory: &Path) -> Switchboard {
-        let socket = directory.join(SOCKET);
+/// Where the shells of a case report.
+pub struct Switchboard<'a> {
+    listener: UnixListener,
+    pub stage: &'a Stage,
+}
+
+impl Switchboard<'_> {
+    pub fn new(stage: &Stage) -> Switchboard<'_> {
+        let socket = stage.directory.join(SOCKET);
+        let _ = fs::remove_file(&socket); // of an earlier one
         let listener = UnixListener::bind(&socket).expect("a socket");
         open_to_all(&socket);
-        Switchboard(listener)
+        Switchboard { listener, stage }
     }
 
     /// The next session that reports, which is of `program`.
     #[track_caller]
     pub fn answer(&self, program: &str) -> Process {
-        let ready =
-            poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE)).expect("poll");
-        assert_eq!(ready, 1, "{program} reached no shell");
-        Process(BufReader::new(self.0.accept().expect("a connection").0))
+        self.stage.wait_for(&format!("a shell of {program}"), &self.listener);
+        Process(BufReader::new(self.listener.accept().expect("a connection").0))
     }
 }
 
@@ -118,9 +112,19 @@ impl Process {
         self.ask(&Question::Find(key.to_owned()))
     }
 
+    /// Lets it run a line of the system's shell.
+    pub fn run(&mut self, line: &str) -> Outcome {
+        self.ask(&Question::Run(line.to_owned()))
+    }
+
+    /// Its process id.
+    pub fn pid(&mut self) -> i32 {
+        self.run("echo $PPID").output.trim().parse().expect("a process id")
+    }
+
     /// Lets it leave a process behind that outlives the session.
     #[track_caller]
-    pub fn leave_behind(&mut self, switchboard: &Switchboard) -> Process {
+    pub fn leave_behind(&mut self, switchboard: &Switchboard<'_>) -> Process {
         self.ask::<()>(&Question::LeaveBehind);
         switchboard.answer("the process left behind")
     }
@@ -156,6 +160,7 @@ pub fn serve() {
                 let payload = keys::request(&key).and_then(keys::read).map_err(errno);
                 send(&stream, &payload.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
             }
+            Question::Run(line) => send(&stream, &run(&line)),
             Question::LeaveBehind => {
                 // SAFETY: this process has one thread.
                 if let ForkResult::Child = unsafe { fork() }.expect("a process") {
@@ -171,4 +176,13 @@ pub fn serve() {
             }
         }
     }
+}
+
+fn run(line: &str) -> Outcome {
+    let output = Command::new("/bin/sh")
+        .args(["-c", &format!("exec 2>&1; {line}")])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the system's shell");
+    Outcome { success: output.status.success(), output: String::from_utf8_lossy(&output.stdout).into_owned() }
 }

@@ -7,7 +7,7 @@ use std::ffi::c_long;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, User, alarm, fork, pipe, read, write};
@@ -39,6 +40,9 @@ pub const GRACE: Who = Who { name: "grace", uid: 4006, gid: 5006 };
 pub const HEIDI: Who = Who { name: "heidi", uid: 4007, gid: 5007 };
 /// Ids over 16 bits.
 pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
+
+/// How long a case waits for something that should come at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Who {
@@ -114,8 +118,8 @@ impl Stage {
 
     /// Puts the module in the place of the system's, and lets the login programs of the system think that it is theirs:
     /// the users have a shell that reports to the switchboard, and what is written at a login is written nowhere else.
-    pub fn install(&self) -> Switchboard {
-        bind(&self.module, &artefact::installed());
+    pub fn install(&self) -> Switchboard<'_> {
+        self.put_in_place(&self.module);
         let shell = self.directory.join(SHELL);
         File::create(&shell).expect("a file");
         bind(&env::current_exe().expect("/proc"), &shell);
@@ -124,7 +128,12 @@ impl Stage {
         for place in ["/run", "/var/log"] {
             mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
         }
-        Switchboard::new(&self.directory)
+        Switchboard::new(self)
+    }
+
+    /// Puts a module in the place of the system's.
+    pub fn put_in_place(&self, module: &Path) {
+        bind(module, &artefact::installed());
     }
 
     /// Puts a file with `text` over a file of the system, for this case.
@@ -156,6 +165,28 @@ impl Stage {
 
     /// What the module wrote to the log since this was called last.
     pub fn log(&self) -> Vec<Line> {
+        self.read_log();
+        self.lines.take()
+    }
+
+    /// Waits until `event` can be read. The log is read meanwhile: who writes to a full one waits.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, event: impl AsFd) {
+        let end = Instant::now() + PATIENCE;
+        let is_ready = |fd: &PollFd| fd.any().unwrap_or_default();
+        loop {
+            let mut both = [event.as_fd(), self.log.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            let left = end.saturating_duration_since(Instant::now());
+            let count = poll(&mut both, PollTimeout::try_from(left).expect("seconds")).expect("poll");
+            assert_ne!(count, 0, "{what} did not come");
+            self.read_log();
+            if is_ready(&both[0]) {
+                return;
+            }
+        }
+    }
+
+    fn read_log(&self) {
         let mut buffer = [0_u8; 65536];
         while let Ok(length) = self.log.recv(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..length]);
@@ -163,7 +194,6 @@ impl Stage {
                 self.lines.borrow_mut().push(line);
             }
         }
-        self.lines.take()
     }
 
     /// Marks what `body` asserts as a difference from the C module, by the name of its entry in docs/differences.md: there
@@ -214,7 +244,7 @@ pub fn open_to_all(file: &Path) {
     fs::set_permissions(file, PermissionsExt::from_mode(0o777)).expect("our own file");
 }
 
-fn bind(file: &Path, over: &Path) {
+pub fn bind(file: &Path, over: &Path) {
     mount(Some(file), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .unwrap_or_else(|error| panic!("bind {} over {}: {error}", file.display(), over.display()));
 }
@@ -338,7 +368,7 @@ pub fn in_child(body: impl FnOnce()) {
 /// Waits for something that the kernel does not report, for a few seconds at most.
 #[track_caller]
 pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + PATIENCE;
     while !there() {
         assert!(Instant::now() < end, "{what} did not come");
         std::thread::sleep(Duration::from_millis(5));

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//! Real logins: the system's own programs with their own files in /etc/pam.d, and the module in the place of the
+//! system's. The shell of the user reports what it finds, see `probe`.
+
+use std::process::{Child, Command, Stdio};
+
+use nix::pty::{OpenptyResult, openpty};
+
+use crate::Stage;
+use crate::daemons::{self, Daemon};
+use crate::probe::SHELL;
+use crate::sessions::{try_out, try_with};
+use crate::stage::ALICE;
+
+crate::cases! {
+    Root:
+        sessions_of_sshd
+        sessions_of_login
+        sessions_of_su
+        sessions_of_su_as_a_login
+        sessions_of_runuser
+        sessions_of_runuser_as_a_login
+        sessions_of_sudo
+        sessions_of_sudo_as_a_login
+        sessions_of_sudo_with_fedoras_lines
+        sessions_of_cron
+        sessions_of_at;
+}
+
+/// A program that opens sessions.
+pub struct Program {
+    pub name: &'static str,
+    /// Its service file in /etc/pam.d, and what that includes of the module.
+    pub services: &'static [&'static str],
+    /// The arguments that Debian gives the module there, if it names it.
+    pub shipped: Option<&'static str>,
+    /// Begins two sessions of alice's.
+    pub start: fn(&Stage) -> Running,
+}
+
+/// A program with its sessions.
+#[derive(Default)]
+pub struct Running {
+    commands: Vec<Child>,
+    daemon: Option<Daemon>,
+    /// Both sides stay open until the logins are over.
+    terminals: Vec<OpenptyResult>,
+}
+
+impl Running {
+    fn daemon(daemon: Daemon) -> Running {
+        Running { daemon: Some(daemon), ..Running::default() }
+    }
+
+    /// The parent of the processes that open and close the sessions.
+    pub fn parent(&self) -> i32 {
+        self.daemon.as_ref().map_or_else(|| std::process::id() as i32, Daemon::pid)
+    }
+
+    /// Asserts that all went well, at the end.
+    #[track_caller]
+    pub fn finish(mut self) {
+        for command in &mut self.commands {
+            let status = command.wait().expect("a child");
+            assert!(status.success(), "{status}");
+        }
+        drop(self.terminals);
+    }
+}
+
+/// Starts a command of root's twice.
+fn twice(command: &[&str]) -> Running {
+    let [name, arguments @ ..] = command else { panic!("a command") };
+    let start = |()| Command::new(name).args(arguments).stdin(Stdio::null()).spawn().expect("a program");
+    Running { commands: [(); 2].map(start).into(), ..Running::default() }
+}
+
+pub const SSHD: Program = Program {
+    name: "sshd",
+    services: &["sshd"],
+    shipped: Some("force revoke"),
+    start: |stage| {
+        daemons::own_network();
+        let mut running = Running::daemon(daemons::sshd(stage));
+        running.commands.extend([(); 2].map(|()| daemons::ssh(stage).spawn().expect("ssh")));
+        running
+    },
+};
+
+pub const SU_LOGIN: Program = Program {
+    name: "su -l",
+    services: &["su-l"],
+    shipped: Some("force revoke"),
+    start: |_| twice(&["su", "-l", ALICE.name]),
+};
+
+fn sessions_of_sshd(stage: &Stage) {
+    try_out(stage, &SSHD);
+}
+
+fn sessions_of_su_as_a_login(stage: &Stage) {
+    try_out(stage, &SU_LOGIN);
+}
+
+fn sessions_of_login(stage: &Stage) {
+    let start = |_: &Stage| {
+        let mut running = Running::default();
+        for terminal in [(); 2].map(|()| openpty(None, None).expect("a terminal")) {
+            // As its controlling terminal, in a session of the kernel's as well.
+            let mut login = Command::new("setsid");
+            let side = || terminal.slave.try_clone().expect("a descriptor");
+            login.args(["--ctty", "login", "-f", ALICE.name]).stdin(side()).stdout(side()).stderr(side());
+            running.commands.push(login.spawn().expect("login"));
+            running.terminals.push(terminal);
+        }
+        running
+    };
+    try_out(stage, &Program { name: "login", services: &["login"], shipped: Some("force revoke"), start });
+}
+
+fn sessions_of_su(stage: &Stage) {
+    let start = |_: &Stage| twice(&["su", ALICE.name]);
+    try_out(stage, &Program { name: "su", services: &["su"], shipped: None, start });
+}
+
+fn sessions_of_runuser(stage: &Stage) {
+    let start = |_: &Stage| twice(&["runuser", ALICE.name]);
+    try_out(stage, &Program { name: "runuser", services: &["runuser"], shipped: Some("revoke"), start });
+}
+
+fn sessions_of_runuser_as_a_login(stage: &Stage) {
+    let (services, shipped) = (&["runuser-l", "runuser"], Some("force revoke"));
+    let start = |_: &Stage| twice(&["runuser", "-l", ALICE.name]);
+    try_out(stage, &Program { name: "runuser -l", services, shipped, start });
+}
+
+fn sudo(login: bool) -> Program {
+    if login {
+        let start = |stage: &Stage| {
+            allow_sudo(stage);
+            twice(&["sudo", "-n", "-u", ALICE.name, "-i"])
+        };
+        return Program { name: "sudo -i", services: &["sudo-i"], shipped: None, start };
+    }
+    let start = |stage: &Stage| {
+        allow_sudo(stage);
+        twice(&["sudo", "-n", "-u", ALICE.name, stage.directory.join(SHELL).to_str().expect("UTF-8")])
+    };
+    Program { name: "sudo", services: &["sudo"], shipped: None, start }
+}
+
+/// What Debian ships, for root.
+fn allow_sudo(stage: &Stage) {
+    stage.put_over("/etc/sudoers", "Defaults env_reset\nDefaults use_pty\nroot ALL=(ALL:ALL) ALL\n");
+}
+
+fn sessions_of_sudo(stage: &Stage) {
+    try_out(stage, &sudo(false));
+}
+
+fn sessions_of_sudo_as_a_login(stage: &Stage) {
+    try_out(stage, &sudo(true));
+}
+
+/// sudo runs the module twice there, sudo -i three times.
+fn sessions_of_sudo_with_fedoras_lines(stage: &Stage) {
+    let files = [
+        ("sudo-i", "auth include sudo\naccount include sudo\nsession optional pam_keyinit.so force revoke\nsession include sudo\n"),
+        ("sudo", "auth include system-auth\naccount include system-auth\nsession optional pam_keyinit.so revoke\n\
+          session required pam_limits.so\nsession include system-auth\n"),
+        ("system-auth", "auth required pam_unix.so\naccount required pam_unix.so\nsession optional pam_keyinit.so revoke\n\
+          session required pam_limits.so\nsession required pam_unix.so\n"),
+    ].map(|(name, text)| (name, text.to_owned()));
+    try_with(stage, &sudo(true), Some("force revoke"), &files);
+    try_with(stage, &sudo(false), Some("revoke"), &files);
+}
+
+fn sessions_of_cron(stage: &Stage) {
+    let start = |stage: &Stage| Running::daemon(daemons::cron(stage));
+    try_out(stage, &Program { name: "cron", services: &["cron"], shipped: None, start });
+}
+
+fn sessions_of_at(stage: &Stage) {
+    let start = |stage: &Stage| Running::daemon(daemons::atd(stage));
+    try_out(stage, &Program { name: "at", services: &["atd"], shipped: None, start });
+}

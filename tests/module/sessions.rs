@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+//! What two sessions of a user find in their keyrings, side by side and after the end of the first.
+
+use std::fs;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::alarm;
+
+use crate::Stage;
+use crate::probe::{Keyring, Process, Switchboard, View};
+use crate::programs::{Program, Running};
+use crate::stage::{ALICE, bind, in_child};
+use crate::support::artefact;
+use crate::support::keys::{self, Description};
+
+/// The session keyring that a program is started in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Caller {
+    /// None of its own: as daemons have it without systemd.
+    WithoutKeyring,
+    /// One of root's: a service of systemd's, or an administrator who has logged in.
+    WithKeyring,
+}
+
+/// Whatever can be seen of the two sessions except serial numbers, which are never the same.
+#[derive(PartialEq, Eq, Debug)]
+struct Account {
+    views: [View; 2],
+    one_keyring: bool,
+    /// A key of the first session, as each of them finds it.
+    finds: [Result<String, i32>; 2],
+    /// What a process that the first session left behind sees after its end.
+    left_session: Result<(), i32>,
+    left_finds: Result<String, i32>,
+    /// Whether the second session is as before then.
+    second_goes_on: bool,
+}
+
+/// Runs a program in every way: with the module's line as Debian ships it and as others do, from a caller with a session
+/// keyring and without, and with the module under test and the system's own, which must do the same.
+pub fn try_out(stage: &Stage, program: &Program) {
+    try_with(stage, program, program.shipped, &[]);
+    for arguments in ["force revoke", "revoke", "force"].map(Some) {
+        if arguments != program.shipped {
+            let files = program.services.iter().map(|service| (*service, with_line(service, arguments)));
+            try_with(stage, program, arguments, &files.collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Runs a program with `files` in /etc/pam.d, which give the module these `arguments`.
+pub fn try_with(stage: &Stage, program: &Program, arguments: Option<&str>, files: &[(&str, String)]) {
+    let system = stage.directory.join("system.so");
+    if !system.exists() {
+        fs::copy(artefact::installed(), &system).expect("a file");
+    }
+    for caller in [Caller::WithoutKeyring, Caller::WithKeyring] {
+        for module in [&stage.module, &system] {
+            in_child(|| {
+                alarm::set(60);
+                unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+                put_into_pam_d(stage, files);
+                let switchboard = stage.install();
+                stage.put_in_place(module);
+                if caller == Caller::WithKeyring {
+                    keys::join(None).expect("a keyring");
+                }
+                let account = account(&switchboard, program);
+                let title = format!("{} with {arguments:?}, {caller:?}, {}", program.name, module.display());
+                assert_eq!(account, expected(arguments, caller), "{title}");
+                stage.assert_silent();
+            });
+        }
+    }
+}
+
+fn account(switchboard: &Switchboard<'_>, program: &Program) -> Account {
+    let running = (program.start)(switchboard.stage);
+    let [mut first, mut second] = [(); 2].map(|()| switchboard.answer(program.name));
+    let [(view, keyring), (other_view, other_keyring)] = [first.look(), second.look()].map(without_serial);
+    first.add("of-the-first").expect("a key");
+    let finds = [first.find("of-the-first"), second.find("of-the-first")];
+
+    let mut left = first.leave_behind(switchboard);
+    log_out(switchboard, &running, first);
+    let left_session = left.look().session.map(drop);
+    let left_finds = left.find("of-the-first");
+    let second_goes_on = without_serial(second.look()).1 == other_keyring;
+    log_out(switchboard, &running, second);
+    running.finish();
+    Account {
+        views: [view, other_view],
+        one_keyring: keyring == other_keyring,
+        finds,
+        left_session,
+        left_finds,
+        second_goes_on,
+    }
+}
+
+fn without_serial(mut view: View) -> (View, Option<i32>) {
+    let serial = view.session.as_mut().ok().map(|keyring| std::mem::take(&mut keyring.serial));
+    (view, serial)
+}
+
+/// What keyrings(7) and the module's man page say of such a line.
+fn expected(arguments: Option<&str>, caller: Caller) -> Account {
+    let asks_for = |argument| arguments.is_some_and(|all| all.split(' ').any(|one| one == argument));
+    let own = asks_for("force") || (arguments.is_some() && caller == Caller::WithoutKeyring);
+    let ended = own && asks_for("revoke");
+    let users = format!("_uid.{}", ALICE.uid);
+    // Name, owner, permissions and links.
+    let (name, (uid, gid), permissions, links) = match caller {
+        _ if own => ("_ses".to_owned(), (ALICE.uid, ALICE.gid), 0x3f03_0000, vec![users]),
+        Caller::WithoutKeyring => (format!("_uid_ses.{}", ALICE.uid), (ALICE.uid, NOBODY), 0x1f3f_0000, vec![users]),
+        Caller::WithKeyring => ("_ses".to_owned(), (0, 0), 0x3f03_0000, vec![]),
+    };
+    let description = Description { kind: "keyring".to_owned(), uid, gid, permissions, name };
+    let view = View {
+        ids: [[ALICE.uid; 4], [ALICE.gid; 4]].concat().try_into().expect("eight ids"),
+        groups: vec![ALICE.gid],
+        session: Ok(Keyring { serial: 0, description, links }),
+    };
+    let secret = || Ok("secret".to_owned());
+    Account {
+        views: [view.clone(), view],
+        one_keyring: !own,
+        // Without a session keyring, the first key that is added to it makes one: for the process that adds it.
+        finds: [secret(), if own || caller == Caller::WithoutKeyring { Err(libc::ENOKEY) } else { secret() }],
+        left_session: if ended { Err(libc::EKEYREVOKED) } else { Ok(()) },
+        left_finds: if ended { Err(libc::ENOKEY) } else { secret() },
+        second_goes_on: true,
+    }
+}
+
+/// The gid of keyrings that have none: -1, which is in no namespace.
+const NOBODY: u32 = 65534;
+
+/// Ends a shell, and waits until its login program has ended the session.
+#[track_caller]
+pub fn log_out(switchboard: &Switchboard<'_>, running: &Running, mut shell: Process) {
+    let mut session = shell.pid();
+    while parent(session) != running.parent() {
+        session = parent(session);
+    }
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, session, 0) };
+    assert_ne!(fd, -1, "pidfd_open {session}");
+    // SAFETY: a new descriptor.
+    let end = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+    drop(shell);
+    switchboard.stage.wait_for("the end of the session", end);
+}
+
+#[track_caller]
+fn parent(pid: i32) -> i32 {
+    assert!(pid > 1, "no descendant of the login program");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent");
+    line.trim().parse().expect("a process id")
+}
+
+/// A copy of /etc/pam.d with `files` in it, in the place of the system's.
+fn put_into_pam_d(stage: &Stage, files: &[(&str, String)]) {
+    let copy = stage.directory.join("etc-pam.d");
+    let _ = fs::remove_dir_all(&copy);
+    fs::create_dir(&copy).expect("a directory");
+    for entry in fs::read_dir("/etc/pam.d").expect("/etc/pam.d") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, copy.join(path.file_name().expect("a name"))).expect("a file");
+    }
+    for (name, text) in files {
+        fs::write(copy.join(name), text).expect("a file");
+    }
+    bind(&copy, Path::new("/etc/pam.d"));
+}
+
+/// The service file with the module asked for `arguments` where it stands, or before what comes for all services.
+fn with_line(service: &str, arguments: Option<&str>) -> String {
+    let text = fs::read_to_string(Path::new("/etc/pam.d").join(service)).expect("a service file");
+    let ours = arguments.map(|arguments| format!("session optional pam_keyinit.so {arguments}\n")).unwrap_or_default();
+    let stands = text.contains("pam_keyinit.so");
+    let is_place = |line: &str| line.contains(if stands { "pam_keyinit.so" } else { "include common-session" });
+    let change = |line: &str| match is_place(line) {
+        true if stands => ours.clone(),
+        true => format!("{ours}{line}\n"),
+        false => format!("{line}\n"),
+    };
+    text.lines().map(change).collect()
+}
