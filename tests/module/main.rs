@@ -18,9 +18,11 @@ mod errors;
 mod finish;
 mod handles;
 mod identities;
+mod kerberos;
 mod probe;
 mod programs;
 mod sessions;
+mod stacks;
 mod stage;
 
 use std::env;
@@ -73,6 +75,8 @@ fn all() -> impl Iterator<Item = &'static Case> {
         handles::CASES,
         bad_input::CASES,
         programs::CASES,
+        kerberos::CASES,
+        stacks::CASES,
     ];
     files.into_iter().flatten()
 }
