@@ -174,13 +174,25 @@ fn sessions_of_sudo_as_a_login(stage: &Stage) {
 
 /// sudo runs the module twice there, sudo -i three times.
 fn sessions_of_sudo_with_fedoras_lines(stage: &Stage) {
-    let files = [
-        ("sudo-i", "auth include sudo\naccount include sudo\nsession optional pam_keyinit.so force revoke\nsession include sudo\n"),
-        ("sudo", "auth include system-auth\naccount include system-auth\nsession optional pam_keyinit.so revoke\n\
-          session required pam_limits.so\nsession include system-auth\n"),
-        ("system-auth", "auth required pam_unix.so\naccount required pam_unix.so\nsession optional pam_keyinit.so revoke\n\
-          session required pam_limits.so\nsession required pam_unix.so\n"),
-    ].map(|(name, text)| (name, text.to_owned()));
+    let sudo_i = "
+        auth       include    sudo
+        account    include    sudo
+        session    optional   pam_keyinit.so force revoke
+        session    include    sudo";
+    let sudo_itself = "
+        auth       include    system-auth
+        account    include    system-auth
+        session    optional   pam_keyinit.so revoke
+        session    required   pam_limits.so
+        session    include    system-auth";
+    let system_auth = "
+        auth       required   pam_unix.so
+        account    required   pam_unix.so
+        session    optional   pam_keyinit.so revoke
+        session    required   pam_limits.so
+        session    required   pam_unix.so";
+    let files = [("sudo-i", sudo_i), ("sudo", sudo_itself), ("system-auth", system_auth)];
+    let files = files.map(|(name, text)| (name, text.to_owned()));
     try_with(stage, &sudo(true), Some("force revoke"), &files);
     try_with(stage, &sudo(false), Some("revoke"), &files);
 }
