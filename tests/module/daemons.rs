@@ -17,7 +17,7 @@ use nix::unistd::Group;
 
 use crate::Stage;
 use crate::probe::SHELL;
-use crate::stage::{ALICE, open_to_all};
+use crate::stage::{Who, open_to_all};
 
 /// A daemon. It ends when this is dropped, and with the process that has started it in any case.
 pub struct Daemon {
@@ -75,19 +75,19 @@ pub fn sshd(stage: &Stage) -> Daemon {
     let directory = stage.directory.join("ssh");
     if !directory.exists() {
         fs::create_dir(&directory).expect("a directory");
-        for name in ["host", "user"] {
+        for name in ["host", "client"] {
             let mut generate = Command::new("ssh-keygen");
             generate.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(directory.join(name));
             assert!(generate.status().expect("ssh-keygen").success());
         }
         let config = format!(
-            "ListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/user.pub\nStrictModes no\nUsePAM yes\n\
+            "ListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/client.pub\nStrictModes no\nUsePAM yes\n\
              AuthenticationMethods publickey\nPidFile none\n",
             directory.display()
         );
         fs::write(directory.join("config"), config).expect("a file");
     }
-    stage.passwd(&["sshd:x:4100:65534::/run/sshd:/usr/sbin/nologin"]);
+    stage.passwd(&["sshd:x:4300:65534::/run/sshd:/usr/sbin/nologin"]);
     fs::create_dir_all("/run/sshd").expect("a directory");
     // By its path: it starts itself again for each connection.
     let mut sshd = Command::new("/usr/sbin/sshd");
@@ -95,32 +95,32 @@ pub fn sshd(stage: &Stage) -> Daemon {
     Daemon::start(&mut sshd).wait_for("Server listening")
 }
 
-/// A login of alice by ssh.
-pub fn ssh(stage: &Stage) -> Command {
+/// A login by ssh.
+pub fn ssh(stage: &Stage, user: Who) -> Command {
     let mut ssh = Command::new("ssh");
     ssh.args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
     ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null", "-i"]);
-    ssh.arg(stage.directory.join("ssh/user")).arg(format!("{}@127.0.0.1", ALICE.name)).stdin(Stdio::null());
+    ssh.arg(stage.directory.join("ssh/client")).arg(format!("{}@127.0.0.1", user.name)).stdin(Stdio::null());
     ssh
 }
 
-/// cron, which starts two jobs of alice's at once.
-pub fn cron(stage: &Stage) -> Daemon {
+/// cron, which starts two jobs of a user's at once.
+pub fn cron(stage: &Stage, user: Who) -> Daemon {
     let job = format!("@reboot {}\n", stage.directory.join(SHELL).display());
     // Nobody else's jobs: neither users' nor packages'.
     let crontabs = empty_spool().join("crontabs");
     fs::create_dir(&crontabs).expect("a directory");
     give(&crontabs, 0, "crontab", 0o1730);
-    let crontab = crontabs.join(ALICE.name);
+    let crontab = crontabs.join(user.name);
     fs::write(&crontab, [&*job, &*job].concat()).expect("a file");
-    give(&crontab, ALICE.uid, "crontab", 0o600);
+    give(&crontab, user.uid, "crontab", 0o600);
     hide(Path::new("/etc/cron.d"));
     stage.put_over("/etc/crontab", "");
     Daemon::start(Command::new("cron").arg("-f"))
 }
 
-/// atd, which starts two jobs of alice's at once.
-pub fn atd(stage: &Stage) -> Daemon {
+/// atd, which starts two jobs of a user's at once.
+pub fn atd(stage: &Stage, user: Who) -> Daemon {
     let spool = empty_spool();
     stage.passwd(&["daemon:x:1:1::/:/usr/sbin/nologin"]);
     for directory in ["atjobs", "atspool"].map(|name| spool.join(name)) {
@@ -135,7 +135,7 @@ pub fn atd(stage: &Stage) -> Daemon {
     open_to_all(&job);
     for _ in 0..2 {
         let mut at = Command::new("at");
-        at.arg("-f").arg(&job).arg("now").uid(ALICE.uid).gid(ALICE.gid).current_dir("/");
+        at.arg("-f").arg(&job).arg("now").uid(user.uid).gid(user.gid).current_dir("/");
         let output = at.output().expect("at");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

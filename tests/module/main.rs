@@ -13,17 +13,19 @@ mod arguments;
 mod bad_input;
 mod calls;
 mod clear;
-mod difference;
 mod daemons;
+mod difference;
 mod ensure;
 mod errors;
 mod finish;
 mod handles;
 mod identities;
+mod kerberos;
 mod own;
 mod probe;
 mod programs;
 mod sessions;
+mod stacks;
 mod stage;
 
 use std::collections::BTreeSet;
@@ -88,6 +90,8 @@ fn all() -> impl Iterator<Item = &'static Case> {
         handles::CASES,
         bad_input::CASES,
         programs::CASES,
+        kerberos::CASES,
+        stacks::CASES,
     ];
     files.into_iter().flatten()
 }

@@ -10,7 +10,7 @@ use crate::Stage;
 use crate::daemons::{self, Daemon};
 use crate::probe::SHELL;
 use crate::sessions::{try_out, try_with};
-use crate::stage::ALICE;
+use crate::stage::{SEVERAL, Who};
 
 crate::cases! {
     Root:
@@ -34,8 +34,10 @@ pub struct Program {
     pub services: &'static [&'static str],
     /// The arguments that Debian gives the module there, if it names it.
     pub shipped: Option<&'static str>,
-    /// Begins two sessions of alice's.
-    pub start: fn(&Stage) -> Running,
+    /// Who logs in: nobody else's sessions count for that quota.
+    pub user: Who,
+    /// Begins two sessions of the user's.
+    pub start: fn(&Stage, Who) -> Running,
 }
 
 /// A program with its sessions.
@@ -79,10 +81,10 @@ pub const SSHD: Program = Program {
     name: "sshd",
     services: &["sshd"],
     shipped: Some("force revoke"),
-    start: |stage| {
-        daemons::own_network();
+    user: SEVERAL[0],
+    start: |stage, user| {
         let mut running = Running::daemon(daemons::sshd(stage));
-        running.commands.extend([(); 2].map(|()| daemons::ssh(stage).spawn().expect("ssh")));
+        running.commands.extend([(); 2].map(|()| daemons::ssh(stage, user).spawn().expect("ssh")));
         running
     },
 };
@@ -91,10 +93,12 @@ pub const SU_LOGIN: Program = Program {
     name: "su -l",
     services: &["su-l"],
     shipped: Some("force revoke"),
-    start: |_| twice(&["su", "-l", ALICE.name]),
+    user: SEVERAL[1],
+    start: |_, user| twice(&["su", "-l", user.name]),
 };
 
 fn sessions_of_sshd(stage: &Stage) {
+    daemons::own_network();
     try_out(stage, &SSHD);
 }
 
@@ -103,50 +107,56 @@ fn sessions_of_su_as_a_login(stage: &Stage) {
 }
 
 fn sessions_of_login(stage: &Stage) {
-    let start = |_: &Stage| {
+    let start = |_: &Stage, user: Who| {
         let mut running = Running::default();
         for terminal in [(); 2].map(|()| openpty(None, None).expect("a terminal")) {
             // As its controlling terminal, in a session of the kernel's as well.
             let mut login = Command::new("setsid");
             let side = || terminal.slave.try_clone().expect("a descriptor");
-            login.args(["--ctty", "login", "-f", ALICE.name]).stdin(side()).stdout(side()).stderr(side());
+            login.args(["--ctty", "login", "-f", user.name]).stdin(side()).stdout(side()).stderr(side());
             running.commands.push(login.spawn().expect("login"));
             running.terminals.push(terminal);
         }
         running
     };
-    try_out(stage, &Program { name: "login", services: &["login"], shipped: Some("force revoke"), start });
+    try_out(
+        stage,
+        &Program { name: "login", services: &["login"], shipped: Some("force revoke"), user: SEVERAL[2], start },
+    );
 }
 
 fn sessions_of_su(stage: &Stage) {
-    let start = |_: &Stage| twice(&["su", ALICE.name]);
-    try_out(stage, &Program { name: "su", services: &["su"], shipped: None, start });
+    let start = |_: &Stage, user: Who| twice(&["su", user.name]);
+    try_out(stage, &Program { name: "su", services: &["su"], shipped: None, user: SEVERAL[3], start });
 }
 
 fn sessions_of_runuser(stage: &Stage) {
-    let start = |_: &Stage| twice(&["runuser", ALICE.name]);
-    try_out(stage, &Program { name: "runuser", services: &["runuser"], shipped: Some("revoke"), start });
+    let start = |_: &Stage, user: Who| twice(&["runuser", user.name]);
+    try_out(
+        stage,
+        &Program { name: "runuser", services: &["runuser"], shipped: Some("revoke"), user: SEVERAL[4], start },
+    );
 }
 
 fn sessions_of_runuser_as_a_login(stage: &Stage) {
     let (services, shipped) = (&["runuser-l", "runuser"], Some("force revoke"));
-    let start = |_: &Stage| twice(&["runuser", "-l", ALICE.name]);
-    try_out(stage, &Program { name: "runuser -l", services, shipped, start });
+    let start = |_: &Stage, user: Who| twice(&["runuser", "-l", user.name]);
+    try_out(stage, &Program { name: "runuser -l", services, shipped, user: SEVERAL[5], start });
 }
 
 fn sudo(login: bool) -> Program {
     if login {
-        let start = |stage: &Stage| {
+        let start = |stage: &Stage, user: Who| {
             allow_sudo(stage);
-            twice(&["sudo", "-n", "-u", ALICE.name, "-i"])
+            twice(&["sudo", "-n", "-u", user.name, "-i"])
         };
-        return Program { name: "sudo -i", services: &["sudo-i"], shipped: None, start };
+        return Program { name: "sudo -i", services: &["sudo-i"], shipped: None, user: SEVERAL[6], start };
     }
-    let start = |stage: &Stage| {
+    let start = |stage: &Stage, user: Who| {
         allow_sudo(stage);
-        twice(&["sudo", "-n", "-u", ALICE.name, stage.directory.join(SHELL).to_str().expect("UTF-8")])
+        twice(&["sudo", "-n", "-u", user.name, stage.directory.join(SHELL).to_str().expect("UTF-8")])
     };
-    Program { name: "sudo", services: &["sudo"], shipped: None, start }
+    Program { name: "sudo", services: &["sudo"], shipped: None, user: SEVERAL[7], start }
 }
 
 /// What Debian ships, for root.
@@ -164,23 +174,35 @@ fn sessions_of_sudo_as_a_login(stage: &Stage) {
 
 /// sudo runs the module twice there, sudo -i three times.
 fn sessions_of_sudo_with_fedoras_lines(stage: &Stage) {
-    let files = [
-        ("sudo-i", "auth include sudo\naccount include sudo\nsession optional pam_keyinit.so force revoke\nsession include sudo\n"),
-        ("sudo", "auth include system-auth\naccount include system-auth\nsession optional pam_keyinit.so revoke\n\
-          session required pam_limits.so\nsession include system-auth\n"),
-        ("system-auth", "auth required pam_unix.so\naccount required pam_unix.so\nsession optional pam_keyinit.so revoke\n\
-          session required pam_limits.so\nsession required pam_unix.so\n"),
-    ].map(|(name, text)| (name, text.to_owned()));
+    let sudo_i = "
+        auth       include    sudo
+        account    include    sudo
+        session    optional   pam_keyinit.so force revoke
+        session    include    sudo";
+    let sudo_itself = "
+        auth       include    system-auth
+        account    include    system-auth
+        session    optional   pam_keyinit.so revoke
+        session    required   pam_limits.so
+        session    include    system-auth";
+    let system_auth = "
+        auth       required   pam_unix.so
+        account    required   pam_unix.so
+        session    optional   pam_keyinit.so revoke
+        session    required   pam_limits.so
+        session    required   pam_unix.so";
+    let files = [("sudo-i", sudo_i), ("sudo", sudo_itself), ("system-auth", system_auth)];
+    let files = files.map(|(name, text)| (name, text.to_owned()));
     try_with(stage, &sudo(true), Some("force revoke"), &files);
     try_with(stage, &sudo(false), Some("revoke"), &files);
 }
 
 fn sessions_of_cron(stage: &Stage) {
-    let start = |stage: &Stage| Running::daemon(daemons::cron(stage));
-    try_out(stage, &Program { name: "cron", services: &["cron"], shipped: None, start });
+    let start = |stage: &Stage, user: Who| Running::daemon(daemons::cron(stage, user));
+    try_out(stage, &Program { name: "cron", services: &["cron"], shipped: None, user: SEVERAL[8], start });
 }
 
 fn sessions_of_at(stage: &Stage) {
-    let start = |stage: &Stage| Running::daemon(daemons::atd(stage));
-    try_out(stage, &Program { name: "at", services: &["atd"], shipped: None, start });
+    let start = |stage: &Stage, user: Who| Running::daemon(daemons::atd(stage, user));
+    try_out(stage, &Program { name: "at", services: &["atd"], shipped: None, user: SEVERAL[9], start });
 }

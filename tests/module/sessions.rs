@@ -11,13 +11,13 @@ use nix::unistd::alarm;
 use crate::Stage;
 use crate::probe::{Keyring, Process, Switchboard, View};
 use crate::programs::{Program, Running};
-use crate::stage::{ALICE, bind, in_child};
+use crate::stage::{Who, bind, in_child};
 use crate::support::artefact;
 use crate::support::keys::{self, Description};
 
 /// The session keyring that a program is started in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Caller {
+pub enum Caller {
     /// None of its own: as daemons have it without systemd.
     WithoutKeyring,
     /// One of root's: a service of systemd's, or an administrator who has logged in.
@@ -58,26 +58,39 @@ pub fn try_with(stage: &Stage, program: &Program, arguments: Option<&str>, files
     }
     for caller in [Caller::WithoutKeyring, Caller::WithKeyring] {
         for module in [&stage.module, &system] {
-            in_child(|| {
-                alarm::set(60);
-                unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-                put_into_pam_d(stage, files);
+            with_pam_d(stage, files, caller, || {
                 let switchboard = stage.install();
                 stage.put_in_place(module);
-                if caller == Caller::WithKeyring {
-                    keys::join(None).expect("a keyring");
-                }
                 let account = account(&switchboard, program);
                 let title = format!("{} with {arguments:?}, {caller:?}, {}", program.name, module.display());
-                assert_eq!(account, expected(arguments, caller), "{title}");
-                stage.assert_silent();
+                assert_eq!(account, expected(program.user, arguments, caller), "{title}");
+                let stays = caller == Caller::WithKeyring && arguments.is_some_and(|all| !all.contains("force"));
+                if stays && module == &stage.module {
+                    stage.assert_told_of_roots_keyring();
+                } else {
+                    stage.assert_silent();
+                }
             });
         }
     }
 }
 
+/// Runs `body` in a child that is such a caller, and in which these files are in /etc/pam.d.
+#[track_caller]
+pub fn with_pam_d(stage: &Stage, files: &[(&str, String)], caller: Caller, body: impl FnOnce()) {
+    in_child(|| {
+        alarm::set(60);
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+        put_into_pam_d(stage, files);
+        if caller == Caller::WithKeyring {
+            keys::join(None).expect("a keyring");
+        }
+        body();
+    });
+}
+
 fn account(switchboard: &Switchboard<'_>, program: &Program) -> Account {
-    let running = (program.start)(switchboard.stage);
+    let running = (program.start)(switchboard.stage, program.user);
     let [mut first, mut second] = [(); 2].map(|()| switchboard.answer(program.name));
     let [(view, keyring), (other_view, other_keyring)] = [first.look(), second.look()].map(without_serial);
     first.add("of-the-first").expect("a key");
@@ -106,21 +119,21 @@ fn without_serial(mut view: View) -> (View, Option<i32>) {
 }
 
 /// What keyrings(7) and the module's man page say of such a line.
-fn expected(arguments: Option<&str>, caller: Caller) -> Account {
+fn expected(user: Who, arguments: Option<&str>, caller: Caller) -> Account {
     let asks_for = |argument| arguments.is_some_and(|all| all.split(' ').any(|one| one == argument));
     let own = asks_for("force") || (arguments.is_some() && caller == Caller::WithoutKeyring);
     let ended = own && asks_for("revoke");
-    let users = format!("_uid.{}", ALICE.uid);
+    let users = format!("_uid.{}", user.uid);
     // Name, owner, permissions and links.
     let (name, (uid, gid), permissions, links) = match caller {
-        _ if own => ("_ses".to_owned(), (ALICE.uid, ALICE.gid), 0x3f03_0000, vec![users]),
-        Caller::WithoutKeyring => (format!("_uid_ses.{}", ALICE.uid), (ALICE.uid, NOBODY), 0x1f3f_0000, vec![users]),
+        _ if own => ("_ses".to_owned(), (user.uid, user.gid), 0x3f03_0000, vec![users]),
+        Caller::WithoutKeyring => (format!("_uid_ses.{}", user.uid), (user.uid, NOBODY), 0x1f3f_0000, vec![users]),
         Caller::WithKeyring => ("_ses".to_owned(), (0, 0), 0x3f03_0000, vec![]),
     };
     let description = Description { kind: "keyring".to_owned(), uid, gid, permissions, name };
     let view = View {
-        ids: [[ALICE.uid; 4], [ALICE.gid; 4]].concat().try_into().expect("eight ids"),
-        groups: vec![ALICE.gid],
+        ids: [[user.uid; 4], [user.gid; 4]].concat().try_into().expect("eight ids"),
+        groups: vec![user.gid],
         session: Ok(Keyring { serial: 0, description, links }),
     };
     let secret = || Ok("secret".to_owned());

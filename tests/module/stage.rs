@@ -40,6 +40,21 @@ pub const GRACE: Who = Who { name: "grace", uid: 4006, gid: 5006 };
 pub const HEIDI: Who = Who { name: "heidi", uid: 4007, gid: 5007 };
 /// Ids over 16 bits.
 pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
+/// Who log in by programs, many times: with a quota each.
+pub const SEVERAL: [Who; 12] = [
+    Who { name: "ivan", uid: 4301, gid: 5301 },
+    Who { name: "judy", uid: 4302, gid: 5302 },
+    Who { name: "kim", uid: 4303, gid: 5303 },
+    Who { name: "leo", uid: 4304, gid: 5304 },
+    Who { name: "mallory", uid: 4305, gid: 5305 },
+    Who { name: "niaj", uid: 4306, gid: 5306 },
+    Who { name: "olivia", uid: 4307, gid: 5307 },
+    Who { name: "peggy", uid: 4308, gid: 5308 },
+    Who { name: "rupert", uid: 4309, gid: 5309 },
+    Who { name: "sybil", uid: 4310, gid: 5310 },
+    Who { name: "trent", uid: 4311, gid: 5311 },
+    Who { name: "victor", uid: 4312, gid: 5312 },
+];
 
 /// How long a case waits for something that should come at once.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,7 +124,8 @@ impl Stage {
     /// Puts a passwd file with the stage's users and `more` lines in the place of the system's.
     pub fn passwd(&self, more: &[&str]) {
         let mut text = String::new();
-        for Who { name, uid, gid } in [ROOT, ALICE, BOB, DAVE, ERIN, FRANK, GRACE, HEIDI, CAROL] {
+        let users = [ROOT, ALICE, BOB, DAVE, ERIN, FRANK, GRACE, HEIDI, CAROL];
+        for Who { name, uid, gid } in users.into_iter().chain(SEVERAL) {
             writeln!(text, "{name}:x:{uid}:{gid}::/:{}", self.directory.join(SHELL).display()).expect("a string");
         }
         more.iter().for_each(|line| writeln!(text, "{line}").expect("a string"));
@@ -123,8 +139,9 @@ impl Stage {
         let shell = self.directory.join(SHELL);
         File::create(&shell).expect("a file");
         bind(&env::current_exe().expect("/proc"), &shell);
-        let users = [ROOT, ALICE, BOB].map(|Who { name, .. }| format!("{name}:*:19000:0:99999:7:::\n"));
-        self.put_over("/etc/shadow", &users.concat());
+        let users = [ROOT, ALICE, BOB].into_iter().chain(SEVERAL);
+        let lines: Vec<_> = users.map(|Who { name, .. }| format!("{name}:*:19000:0:99999:7:::\n")).collect();
+        self.put_over("/etc/shadow", &lines.concat());
         for place in ["/run", "/var/log"] {
             mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
         }
@@ -218,6 +235,18 @@ impl Stage {
             assert_eq!(line.level, level, "{line:?}");
             for part in parts {
                 assert!(line.text.contains(part), "no {part:?} in {:?}", line.text);
+            }
+        });
+    }
+
+    /// Asserts that the log tells of users who stay in root's keyring, and of nothing else.
+    #[track_caller]
+    pub fn assert_told_of_roots_keyring(&self) {
+        let lines = self.log();
+        self.differs("roots-keyring", || {
+            assert!(!lines.is_empty(), "nothing is told");
+            for line in &lines {
+                assert!(line.level == NOTICE && line.text.contains("stays in root's session keyring"), "{line:?}");
             }
         });
     }
