@@ -62,7 +62,7 @@ impl Error {
             Error::NoWayBack => {
                 "cannot take on the user's real uid and gid: the caller could not get its own ids or capabilities back"
             }
-            Error::GiveBack => "cannot give the caller its own uid and gid back; end this process, its ids are wrong",
+            Error::GiveBack => "cannot give the caller its own uid and gid back; end this process",
             Error::LookAtSession => "cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)",
             Error::LookAtUserSession => "cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)",
             Error::LookAtUser => "cannot look at the user keyring (KEYCTL_GET_KEYRING_ID)",

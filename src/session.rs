@@ -141,11 +141,7 @@ impl Session {
         Ok(if self.options.own && !present.is_of(uid) {
             None
         } else if !self.options.own && uid != 0 && present.is_of(0) {
-            Some(Done(
-                Level::Notice,
-                "the user stays in root's session keyring, where `own` would make the user's; it is ",
-                present,
-            ))
+            Some(Done(Level::Notice, "the user stays in root's session keyring (see `own`): ", present))
         } else {
             Some(Done(Level::Debug, "the process has and keeps session keyring ", present))
         })
