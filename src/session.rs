@@ -153,9 +153,11 @@ impl Session {
             Ok(done) => self.say(pam, done),
             Err(failure) => {
                 let level = self.tolerated(failure).ok_or(failure)?;
-                let line = &mut Line::new();
-                line.failure(failure).text("; the login goes on without a session keyring of its own");
-                self.log(pam, level, line);
+                if self.wants(level) {
+                    let line = &mut Line::new();
+                    line.failure(failure).text("; the login goes on without a session keyring of its own");
+                    pam.log(level, line);
+                }
             }
         }
         Ok(Code::SUCCESS)
@@ -245,14 +247,14 @@ impl Session {
 
     /// Writes to the log what was done.
     fn say(&self, pam: &Handle, Done(level, done, keyring): Done) {
-        self.log(pam, level, Line::new().text(done).number(keyring.serial()));
+        if self.wants(level) {
+            pam.log(level, Line::new().text(done).number(keyring.serial()));
+        }
     }
 
-    /// Writes `line` to the log; for debugging only if a line of the configuration asked for such.
-    fn log(&self, pam: &Handle, level: Level, line: &mut Line) {
-        if level != Level::Debug || self.options.debug {
-            pam.log(level, line);
-        }
+    /// Whether a line of this level is to be written: for debugging only if a line of the configuration asked for such.
+    fn wants(&self, level: Level) -> bool {
+        level != Level::Debug || self.options.debug
     }
 }
 
