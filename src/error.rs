@@ -33,8 +33,6 @@ pub enum Error {
     LookAtSession,
     /// `KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_USER_SESSION_KEYRING`.
     LookAtUserSession,
-    /// `KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_USER_KEYRING`.
-    LookAtUser,
     /// `KEYCTL_JOIN_SESSION_KEYRING`.
     Join,
     /// `KEYCTL_LINK`.
@@ -65,7 +63,6 @@ impl Error {
             Error::GiveBack => "cannot give the caller its own uid and gid back; end this process",
             Error::LookAtSession => "cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)",
             Error::LookAtUserSession => "cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)",
-            Error::LookAtUser => "cannot look at the user keyring (KEYCTL_GET_KEYRING_ID)",
             Error::Join => "cannot make a session keyring (KEYCTL_JOIN_SESSION_KEYRING)",
             Error::Link => "cannot link the user keyring into the session keyring (KEYCTL_LINK)",
             Error::Revoke => "cannot revoke the session keyring (KEYCTL_REVOKE)",
@@ -125,7 +122,9 @@ impl Failure {
     pub fn advice(self) -> &'static str {
         match (self.reason, self.error) {
             (_, Error::NoUser | Error::NoState) => "PAM error ",
-            (libc::EPERM, Error::TakeOn) => "EPERM, not permitted; the caller needs CAP_SETUID and CAP_SETGID",
+            (libc::EPERM, Error::TakeOn | Error::GiveBack) => {
+                "EPERM, not permitted; the caller needs CAP_SETUID and CAP_SETGID"
+            }
             (libc::EPERM, _) => "EPERM, not permitted; see the seccomp filter of the container or service",
             (libc::EINTR, _) => "EINTR, interrupted",
             (libc::EAGAIN, _) => "EAGAIN, out of a resource; see RLIMIT_NPROC",
@@ -137,7 +136,9 @@ impl Failure {
             (libc::EACCES, _) => {
                 "EACCES, permission denied; see the keyring's permissions and the security module's log"
             }
-            (libc::EINVAL, Error::TakeOn) => "EINVAL, invalid; the id is not mapped in this user namespace",
+            (libc::EINVAL, Error::TakeOn | Error::GiveBack) => {
+                "EINVAL, invalid; the id is not mapped in this user namespace"
+            }
             (libc::EINVAL, _) => "EINVAL, invalid",
             (libc::ENFILE, _) => "ENFILE, the keyring is full; unlink keys from it",
             (libc::ENOSYS, _) => {
@@ -148,7 +149,7 @@ impl Failure {
                  kernel.keys.maxbytes"
             }
             // Measured: the kernel says ENOKEY also where it could not make the user's keyrings.
-            (libc::ENOKEY, Error::Link | Error::LookAtUser | Error::LookAtUserSession) => {
+            (libc::ENOKEY, Error::Link | Error::LookAtUserSession) => {
                 "ENOKEY, no such key; the user's key quota may be used up (/proc/key-users, kernel.keys.maxkeys, \
                  kernel.keys.maxbytes), or SELinux denies the user's keyrings"
             }
@@ -164,7 +165,7 @@ impl Failure {
 pub mod tests {
     use super::*;
 
-    pub const ALL: [Error; 18] = [
+    pub const ALL: [Error; 17] = [
         Error::NoHandle,
         Error::Arguments,
         Error::NoUser,
@@ -177,7 +178,6 @@ pub mod tests {
         Error::GiveBack,
         Error::LookAtSession,
         Error::LookAtUserSession,
-        Error::LookAtUser,
         Error::Join,
         Error::Link,
         Error::Revoke,

@@ -8,14 +8,9 @@ use crate::sys::{self, Answer, Operation, Query};
 
 /// The serial number of a keyring: positive, unique on the machine while the keyring lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Keyring(i32);
+pub struct Keyring(pub i32);
 
 impl Keyring {
-    /// Its serial number, as keyctl(1) shows it.
-    pub fn serial(self) -> u32 {
-        self.0.unsigned_abs()
-    }
-
     /// The thread's session keyring. A thread that has none is given the user-session keyring of its real uid by this
     /// very call, keyrings(7).
     ///
@@ -38,14 +33,15 @@ impl Keyring {
     /// # Errors
     /// `ENOKEY`, as for the user-session keyring.
     pub fn of_user() -> Result<Keyring, Failure> {
-        keyctl(Error::LookAtUser, Operation::GetKeyringId, libc::KEY_SPEC_USER_KEYRING, 0)
+        keyctl(Error::Link, Operation::GetKeyringId, libc::KEY_SPEC_USER_KEYRING, 0)
     }
 
-    /// Whether it belongs to `uid`. A keyring that the thread may not view is nobody's.
+    /// Whether it belongs to `uid`. A keyring that the thread may not view is nobody's. In a user namespace all owners that it
+    /// does not map are 65534.
     pub fn is_of(self, uid: u32) -> bool {
         // "keyring;UID;GID;PERMISSIONS;NAME", where the kernel writes a uid as a signed number.
         let mut start = Line::new();
-        start.text("keyring;").signed(uid as i32).text(";");
+        start.text("keyring;").number(uid as i32).text(";");
         self.query(Query::Describe).is_ok_and(|description| description.starts_with(start.as_bytes()))
     }
 
@@ -79,11 +75,12 @@ impl Keyring {
     /// # Errors
     /// As for linking the user keyring; `EACCES` also where the keyring may not be read. What can be unlinked is.
     pub fn clear(self) -> Result<(), Failure> {
-        let user_keyring = Keyring::of_user()?;
+        // Not seen when the user's quota is full, but what else is there has to go all the same.
+        let user_keyring = Keyring::of_user().ok();
         let links = self.query(Query::Read)?;
         let (mut cleared, mut linked) = (Ok(()), false);
         for link in links.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes) {
-            if link == user_keyring.0 {
+            if user_keyring == Some(Keyring(link)) {
                 linked = true;
                 continue;
             }

@@ -29,19 +29,13 @@ impl Line {
     }
 
     /// Adds `number` in decimal digits, with its sign if it is negative.
-    pub fn signed(&mut self, number: i32) -> &mut Line {
-        if number < 0 {
-            self.byte(b'-');
+    pub fn number(&mut self, number: i32) -> &mut Line {
+        match number / 10 {
+            0 if number < 0 => _ = self.byte(b'-'),
+            0 => (),
+            tens => _ = self.number(tens),
         }
-        self.number(number.unsigned_abs())
-    }
-
-    /// Adds `number` in decimal digits.
-    pub fn number(&mut self, number: u32) -> &mut Line {
-        if number >= 10 {
-            self.number(number / 10);
-        }
-        self.digit(number % 10)
+        self.digit((number % 10).unsigned_abs())
     }
 
     /// Adds text that somebody else chose, in quotes and fit for one line: printable ASCII stays, every other byte, the
@@ -67,7 +61,7 @@ impl Line {
             let advice = failure.advice();
             self.text(": ").text(advice);
             if advice.ends_with(' ') {
-                self.signed(failure.reason);
+                self.number(failure.reason);
             }
         }
         self
@@ -110,7 +104,7 @@ mod tests {
 
     #[test]
     fn numbers_are_decimal() {
-        for number in [0, 7, 10, 4_294_967_295] {
+        for number in [0, 7, -7, 10, -10, i32::MAX, i32::MIN] {
             assert_eq!(shown(Line::new().number(number)), number.to_string());
         }
     }

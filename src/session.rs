@@ -20,7 +20,8 @@ pub struct Session {
     ids: Ids,
     /// Whether they are those of `name`.
     known: bool,
-    name: Name,
+    /// With its NUL. Linux's have 256 bytes at most, `LOGIN_NAME_MAX`; a longer one is looked up at every call.
+    name: [[u8; 32]; 8],
     /// Sessions that are open: a stack may name the module more than once.
     open: u32,
     made: Option<Made>,
@@ -218,7 +219,7 @@ impl Session {
     fn ids(&mut self, pam: &Handle) -> Result<Ids, Failure> {
         let name = pam.user()?;
         let bytes = name.to_bytes_with_nul();
-        if self.known && self.name.0.starts_with(bytes) {
+        if self.known && self.name.as_flattened().starts_with(bytes) {
             return Ok(self.ids);
         }
         self.known = false;
@@ -226,7 +227,7 @@ impl Session {
         if [self.ids.uid, self.ids.gid].contains(&u32::MAX) {
             return Err(Error::InvalidId.into());
         }
-        if let Some(place) = self.name.0.get_mut(..bytes.len()) {
+        if let Some(place) = self.name.as_flattened_mut().get_mut(..bytes.len()) {
             place.copy_from_slice(bytes);
             self.known = true;
         }
@@ -248,21 +249,12 @@ impl Session {
     /// Writes to the log what was done.
     fn say(&self, pam: &Handle, Done(level, done, keyring): Done) {
         if self.wants(level) {
-            pam.log(level, Line::new().text(done).number(keyring.serial()));
+            pam.log(level, Line::new().text(done).number(keyring.0));
         }
     }
 
     /// Whether a line of this level is to be written: for debugging only if a line of the configuration asked for such.
     fn wants(&self, level: Level) -> bool {
         level != Level::Debug || self.options.debug
-    }
-}
-
-/// A user's name with its NUL. Linux's have 256 bytes at most, `LOGIN_NAME_MAX`; a longer one is looked up at every call.
-struct Name([u8; 256]);
-
-impl Default for Name {
-    fn default() -> Name {
-        Name([0; 256])
     }
 }

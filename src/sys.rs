@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 //! Every C function and every system call that the module uses. Nothing is decided here.
 
+use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_long, c_void};
 use core::ops::Deref;
 use core::slice;
 
-/// `pam_handle_t`, opaque: a reference to it says nothing of the bytes behind it, which are libpam's own.
+/// `pam_handle_t`, opaque: libpam changes what is behind a shared reference to it.
 #[repr(C)]
 pub struct PamHandle {
-    _opaque: [u8; 0],
+    _opaque: UnsafeCell<[u8; 0]>,
 }
 
 /// The user's name, as an item of pam_get_item(3).
