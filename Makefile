@@ -25,9 +25,15 @@ check-reference:
 	tests/needs
 	PAM_KEYINIT_REFERENCE=1 $(CARGO) test --release --locked --test module
 
+# Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there.
+IN_TRIXIE = $(CARGO) test --release --locked --test module --config 'target."cfg(unix)".runner = "tests/trixie"'
+check-trixie: all
+	$(IN_TRIXIE)
+	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
+
 # Written beside its place and renamed: a login finds the old module or the new one, whole.
 install: all
 	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
 	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
 
-.PHONY: all demo check check-reference install
+.PHONY: all demo check check-reference check-trixie install

@@ -13,6 +13,7 @@ crate::cases! {
         open_makes_a_session_keyring_and_close_revokes_it
         establish_makes_a_session_keyring
         a_keyring_of_establish_ends_with_the_last_session
+        the_line_of_a_close_counts
         no_flag_is_establish
         delete_revokes_at_once
         delete_is_ignored_without_a_keyring_or_without_revoke
@@ -53,6 +54,14 @@ fn a_keyring_of_establish_ends_with_the_last_session(stage: &Stage) {
     assert_eq!(live_session(), keyring, "one keyring for both");
     assert_eq!(pam.close(), SUCCESS);
     assert_revoked(keyring);
+}
+
+fn the_line_of_a_close_counts(stage: &Stage) {
+    let mut pam = stage.login(stage.user, &["auth MODULE force", "session MODULE revoke"]);
+    assert_eq!(pam.setcred(ESTABLISH), SUCCESS);
+    let keyring = assert_own_keyring(stage.user);
+    assert_eq!(pam.close(), SUCCESS);
+    stage.differs("close-counts", || assert_revoked(keyring));
 }
 
 fn no_flag_is_establish(stage: &Stage) {

@@ -35,8 +35,13 @@ pub fn on_reference() -> bool {
 
 /// Whether `module` may show `entry`: some are of certain versions of the C module.
 fn can_show(entry: &str, module: &Path) -> bool {
-    // 1.5.2 calls libc's functions, which change the ids of every thread; later versions do not.
-    entry != "all-threads" || artefact::imports(module).contains("setreuid")
+    match entry {
+        // 1.5.2 calls libc's functions, which change the ids of every thread; later versions do not.
+        "all-threads" => artefact::imports(module).contains("setreuid"),
+        // 1.5.2 keeps its state in static memory, later versions in that of each thread.
+        "no-memory" => artefact::imports(module).contains("__tls_get_addr"),
+        _ => true,
+    }
 }
 
 /// What a running case knows about differences.
@@ -54,9 +59,12 @@ impl Differences {
         Differences { reference: on_reference(), inside: Cell::new(false), shown }
     }
 
-    /// The whole case shows `entry`.
-    pub fn whole(&self, entry: &str) {
+    /// The whole case shows `entry`, if `module` may.
+    pub fn whole(&self, entry: &str, module: &Path) {
         self.note(entry);
+        if !can_show(entry, module) {
+            return;
+        }
         self.inside.set(true);
         if self.reference {
             // The C module never returns from some calls.

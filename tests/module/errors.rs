@@ -29,7 +29,7 @@ crate::cases! {
         a_failed_link_is_tried_again
         a_revoke_that_fails_is_told_and_the_session_closed
         an_errno_without_a_name_is_shown_by_number
-        no_memory_makes_no_keyring;
+        no_memory_makes_no_keyring => "no-memory";
     Root:
         a_full_quota_is_told_with_what_to_do
         a_quota_without_room_for_the_link_is_told

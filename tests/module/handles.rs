@@ -93,8 +93,9 @@ fn two_handles_in_a_thread_have_a_keyring_each(stage: &Stage) {
 
 /// Credentials, the session keyring among them, belong to a thread.
 fn sessions_in_threads_have_a_keyring_each(stage: &Stage) {
-    drop(stage.login(GRACE, &["session MODULE force revoke"]));
-    let (pam_d, before) = (stage.directory.join("pam.d"), live_session());
+    let mut pam = stage.login(GRACE, &["session MODULE force revoke"]);
+    assert_eq!(pam.open(), SUCCESS, "it stays open while others begin and end");
+    let (pam_d, keyring) = (stage.directory.join("pam.d"), assert_own_keyring(GRACE));
     thread::scope(|scope| {
         for who in [GRACE, HEIDI, GRACE, HEIDI] {
             let pam_d = &pam_d;
@@ -109,6 +110,8 @@ fn sessions_in_threads_have_a_keyring_each(stage: &Stage) {
             });
         }
     });
-    assert_eq!(live_session(), before, "this thread has opened nothing");
+    assert_eq!(assert_own_keyring(GRACE), keyring);
+    assert_eq!(pam.close(), SUCCESS);
+    assert_revoked(keyring);
     stage.assert_silent();
 }

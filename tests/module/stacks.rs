@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The module in the stacks of distributions, among the modules that stand there, and before one that stores keys.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -234,8 +235,9 @@ fn without_an_auth_line_what_is_stored_in_setcred_is_lost(stage: &Stage) {
 fn assert_logins(stage: &Stage, files: &[(&str, &str)], expected: [Login; 2]) {
     drop(stage.install());
     let store = stage.directory.join("pam_store.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/module/pam_store.c");
-    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&store).arg(source).status().expect("cc");
+    let source = store.with_extension("c");
+    fs::write(&source, include_str!("pam_store.c")).expect("a file");
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&store).arg(&source).status().expect("cc");
     assert!(status.success(), "{status}");
     let path = store.display().to_string();
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.replace("pam_store.so", &path))).collect();

@@ -25,6 +25,7 @@ use crate::difference::Differences;
 use crate::probe::{SHELL, Switchboard};
 use crate::support::artefact;
 use crate::support::keys;
+use crate::support::namespace::user_namespace;
 use crate::support::pam::Pam;
 
 /// Users of the stage's passwd file, who are on no machine: name, uid, gid.
@@ -302,55 +303,6 @@ fn device_log(directory: &Path) -> UnixDatagram {
     log.set_nonblocking(true).expect("a socket");
     mount(Some(&dev), "/dev", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).expect("/dev is ours");
     log
-}
-
-/// Enters a user namespace in which every id of this one stands for itself, if root runs the tests, and else the own id:
-/// with its user keyrings and quotas a case begins anew and leaves nothing behind.
-fn user_namespace() {
-    let (root, uid, gid) = (Uid::effective().is_root(), Uid::current(), Gid::current());
-    let maps = |pid: Pid| {
-        let process = PathBuf::from(format!("/proc/{pid}"));
-        if !root {
-            fs::write(process.join("setgroups"), "deny")?;
-        }
-        for (map, id) in [("gid_map", gid.as_raw()), ("uid_map", uid.as_raw())] {
-            fs::write(process.join(map), if root { identity(map)? } else { format!("{id} {id} 1") })?;
-        }
-        io::Result::Ok(())
-    };
-    let ours = Pid::this();
-    let (ready, go) = pipe().expect("a pipe");
-    // SAFETY: this process has one thread.
-    match unsafe { fork() }.expect("a process") {
-        ForkResult::Child => {
-            let _ = read(&ready, &mut [0]);
-            // SAFETY: ends the process at once, whatever it has inherited.
-            unsafe { libc::_exit(i32::from(root && maps(ours).is_err())) };
-        }
-        ForkResult::Parent { child } => {
-            unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
-            write(&go, b"!").expect("a pipe");
-            assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)), "the maps of the user namespace");
-            if !root {
-                maps(ours).expect("the maps of the user namespace");
-            }
-        }
-    }
-}
-
-/// The ids that are known here, each for itself. Id 0 has a line of its own: so the map differs from that of the first
-/// namespace, and pam_loginuid(8) does not insist on a login uid, which the namespace may not be allowed to set.
-fn identity(map: &str) -> io::Result<String> {
-    let mut lines = String::new();
-    for line in fs::read_to_string(format!("/proc/self/{map}"))?.lines() {
-        match line.split_whitespace().map(|number| number.parse().expect("a number")).collect::<Vec<u32>>()[..] {
-            [0, _, count] if count > 1 => writeln!(lines, "0 0 1\n1 1 {}", count - 1),
-            [inside, _, count] => writeln!(lines, "{inside} {inside} {count}"),
-            _ => continue,
-        }
-        .expect("a string");
-    }
-    Ok(lines)
 }
 
 /// A child that waits to be told to go on.

@@ -5,4 +5,5 @@
 pub mod artefact;
 pub mod differences;
 pub mod keys;
+pub mod namespace;
 pub mod pam;
