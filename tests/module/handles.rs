@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Several handles, threads and processes: the module keeps nothing but what libpam's handle keeps for it.
-
-use std::thread;
+//! Several handles and processes: the module keeps nothing but what libpam's handle keeps for it.
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, ERROR, GRACE, HEIDI, Waiting, assert_own_keyring, assert_revoked, ids, in_child, leave_behind,
-    live_session, session,
+    ALICE, BOB, ERROR, Waiting, assert_own_keyring, assert_revoked, ids, in_child, leave_behind, live_session, session,
 };
 use crate::support::keys;
 use crate::support::pam::{DATA_SILENT, Pam, SUCCESS};
@@ -22,8 +19,7 @@ crate::cases! {
     Root:
         two_handles_in_a_thread_have_a_keyring_each => "two-handles"
         ten_handles_are_closed_in_any_order => "two-handles"
-        ten_handles_without_force_share_the_keyring_of_the_first => "two-handles"
-        sessions_in_threads_have_a_keyring_each => "threads";
+        ten_handles_without_force_share_the_keyring_of_the_first => "two-handles";
 }
 
 fn the_end_of_a_handle_ends_no_session(stage: &Stage) {
@@ -202,26 +198,4 @@ fn ten_handles_without_force_share_the_keyring_of_the_first(stage: &Stage) {
             stage.assert_silent();
         });
     }
-}
-
-/// Credentials, the session keyring among them, belong to a thread.
-fn sessions_in_threads_have_a_keyring_each(stage: &Stage) {
-    drop(stage.login(GRACE, &["session MODULE force revoke"]));
-    let (pam_d, before) = (stage.directory.join("pam.d"), live_session());
-    thread::scope(|scope| {
-        for who in [GRACE, HEIDI, GRACE, HEIDI] {
-            let pam_d = &pam_d;
-            scope.spawn(move || {
-                for _ in 0..50 {
-                    let mut pam = Pam::start(pam_d, "keyinit-test", Some(who.name.as_bytes()));
-                    assert_eq!(pam.open(), SUCCESS);
-                    let keyring = assert_own_keyring(who);
-                    assert_eq!(pam.close(), SUCCESS);
-                    assert_revoked(keyring);
-                }
-            });
-        }
-    });
-    assert_eq!(live_session(), before, "this thread has opened nothing");
-    stage.assert_silent();
 }

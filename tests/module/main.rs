@@ -27,6 +27,7 @@ mod programs;
 mod sessions;
 mod stacks;
 mod stage;
+mod threads;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -88,6 +89,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         errors::CASES,
         identities::CASES,
         handles::CASES,
+        threads::CASES,
         bad_input::CASES,
         programs::CASES,
         kerberos::CASES,
