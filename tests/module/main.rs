@@ -21,6 +21,7 @@ mod finish;
 mod handles;
 mod identities;
 mod kerberos;
+mod log;
 mod own;
 mod probe;
 mod programs;
@@ -91,6 +92,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         handles::CASES,
         threads::CASES,
         bad_input::CASES,
+        log::CASES,
         programs::CASES,
         kerberos::CASES,
         stacks::CASES,

@@ -380,7 +380,30 @@ impl Waiting {
     /// Lets the child go on, waits for its end, and asserts that it did not panic.
     #[track_caller]
     pub fn go_on(self) {
+        self.start().finish();
+    }
+
+    /// Lets the child go on.
+    pub fn start(self) -> Started {
         write(&self.go, b"!").expect("a pipe");
+        Started { child: self.child }
+    }
+}
+
+/// A child that goes on.
+#[must_use = "it is to be waited for"]
+pub struct Started {
+    child: Pid,
+}
+
+impl Started {
+    pub fn pid(&self) -> Pid {
+        self.child
+    }
+
+    /// Waits for the child's end, and asserts that it did not panic.
+    #[track_caller]
+    pub fn finish(self) {
         assert_eq!(waitpid(self.child, None), Ok(WaitStatus::Exited(self.child, 0)), "the child did what it should");
     }
 }
