@@ -2,6 +2,7 @@
 # Thin: what is built, and how, stands in Cargo.toml and build.rs.
 
 CARGO ?= cargo
+CYCLES ?= 100000
 MODULE = target/release/libpam_keyinit.so
 
 # Where libpam looks for modules: beside the C module, else the usual place.
@@ -20,6 +21,11 @@ check:
 	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
 	$(CARGO) test --release --locked
 
+# The load of `make check`, in full, with the figures that docs/reliability.md has.
+soak:
+	tests/needs
+	PAM_KEYINIT_CYCLES=$(CYCLES) $(CARGO) test --release --locked --test module -- load::
+
 # The behaviour tests with the system's C module: all but what docs/differences.md lists has to hold for it as well.
 check-reference:
 	tests/needs
@@ -30,4 +36,4 @@ install: all
 	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
 	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
 
-.PHONY: all demo check check-reference install
+.PHONY: all demo check check-reference soak install

@@ -21,6 +21,7 @@ mod finish;
 mod handles;
 mod identities;
 mod kerberos;
+mod load;
 mod log;
 mod own;
 mod probe;
@@ -93,6 +94,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         threads::CASES,
         bad_input::CASES,
         log::CASES,
+        load::CASES,
         programs::CASES,
         kerberos::CASES,
         stacks::CASES,
@@ -175,8 +177,13 @@ fn run(case: &Case, module: &Path) -> Result<BTreeSet<String>, Failed> {
         .env(DIRECTORY, directory.path())
         .env(MODULE, module)
         .output()?;
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    let outcome = if output.status.success() { Ok(()) } else { Err(format!("{}\n{text}", output.status)) };
+    let [figures, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let outcome = if output.status.success() {
+        print!("{figures}");
+        Ok(())
+    } else {
+        Err(format!("{}\n{figures}{errors}", output.status))
+    };
     let shown = difference::shown(directory.path());
     difference::judge(case, module, &shown, outcome)?;
     Ok(shown)

@@ -424,6 +424,13 @@ pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until `who`, who logs in again and again, may have some more keys: the kernel forgets them later than their last
+/// holder lets them go.
+#[track_caller]
+pub fn wait_for_room(who: Who) {
+    wait_until("room in the quota", || keys::quota(who.uid).used < 100);
+}
+
 /// All ids of the thread: real, effective, saved and filesystem uid, then gid.
 pub fn ids() -> [u32; 8] {
     ids_of(&fs::read_to_string("/proc/thread-self/status").expect("/proc"))

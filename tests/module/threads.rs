@@ -15,9 +15,8 @@ use nix::unistd::{Pid, gettid, pipe};
 use crate::Stage;
 use crate::identities::unless_different;
 use crate::stage::{
-    ALICE, ERROR, Who, assert_own_keyring, assert_revoked, ids, ids_of, in_child, live_session, session, wait_until,
+    ALICE, ERROR, Who, assert_own_keyring, assert_revoked, ids, ids_of, in_child, live_session, session, wait_for_room,
 };
-use crate::support::keys;
 use crate::support::pam::{Pam, SUCCESS};
 
 crate::cases! {
@@ -56,11 +55,6 @@ fn start_logins<'scope>(
         })
     };
     (0..THREADS).map(start).collect()
-}
-
-/// The kernel forgets keys later than their last holder lets them go.
-fn wait_for_room(who: Who) {
-    wait_until("room in the quota", || keys::quota(who.uid).used < 150);
 }
 
 fn sessions_in_threads_have_a_keyring_each(stage: &Stage) {
