@@ -20,6 +20,7 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
 	$(CARGO) test --release --locked
+	PAM_KEYINIT_MEMCHECK=1 $(CARGO) test --release --locked --test module
 
 # The load of `make check`, in full, with the figures that docs/reliability.md has.
 soak:
