@@ -2,6 +2,7 @@
 # Thin: what is built, and how, stands in Cargo.toml and build.rs.
 
 CARGO ?= cargo
+CYCLES ?= 100000
 MODULE = target/release/libpam_keyinit.so
 
 # Where libpam looks for modules: beside the C module, else the usual place.
@@ -19,6 +20,12 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
 	$(CARGO) test --release --locked
+	PAM_KEYINIT_MEMCHECK=1 $(CARGO) test --release --locked --test module
+
+# The load of `make check`, in full, with the figures that docs/reliability.md has.
+soak:
+	tests/needs
+	PAM_KEYINIT_CYCLES=$(CYCLES) $(CARGO) test --release --locked --test module -- load::
 
 # The behaviour tests with the system's C module: all but what docs/differences.md lists has to hold for it as well.
 check-reference:
@@ -36,4 +43,4 @@ install: all
 	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
 	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
 
-.PHONY: all demo check check-reference check-trixie install
+.PHONY: all demo check check-reference check-trixie soak install

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The ids of the calling thread, all eight: as before after every call.
-
-use std::thread;
+//! The ids of the calling thread, all eight: as before after every call. For those of other threads see `threads`.
 
 use caps::{CapSet, Capability, CapsHashSet, securebits};
 
@@ -10,7 +8,7 @@ use crate::stage::{
     ALICE, BOB, ERROR, FRANK, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids, in_child, live_session,
     set_fs_gid, set_fs_uid,
 };
-use crate::support::pam::{DELETE, ESTABLISH, IGNORE, Pam, REFRESH, SESSION_ERR, SUCCESS};
+use crate::support::pam::{DELETE, ESTABLISH, IGNORE, REFRESH, SESSION_ERR, SUCCESS};
 
 crate::cases! {
     Anyone:
@@ -21,8 +19,7 @@ crate::cases! {
         ids_that_could_not_be_given_back_are_not_taken_on => "no-way-back"
         capabilities_that_would_be_lost_are_kept => "no-way-back"
         a_capable_caller_keeps_its_ids_and_capabilities
-        the_parent_death_signal_and_the_dumpable_flag_stay
-        other_threads_keep_their_ids => "all-threads";
+        the_parent_death_signal_and_the_dumpable_flag_stay;
 }
 
 /// Every call of a login, with the ids looked at after each.
@@ -72,7 +69,7 @@ fn go_through_the_end(stage: &Stage, who: Who) {
 }
 
 /// Does something that may show an entry of docs/differences.md.
-fn unless_different(stage: &Stage, entry: Option<&str>, body: impl FnOnce()) {
+pub fn unless_different(stage: &Stage, entry: Option<&str>, body: impl FnOnce()) {
     match entry {
         Some(entry) => stage.differs(entry, body),
         None => body(),
@@ -204,26 +201,5 @@ fn the_parent_death_signal_and_the_dumpable_flag_stay(stage: &Stage) {
         let mut pam = stage.login(ALICE, &["session MODULE force revoke"]);
         assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
         stage.differs("parent-death-signal", || assert_eq!(flags(), before));
-    });
-}
-
-/// libc's setresuid changes every thread of the process: here one logs users in while the other looks at itself.
-fn other_threads_keep_their_ids(stage: &Stage) {
-    let before = ids();
-    drop(stage.login(FRANK, &["session MODULE force revoke"]));
-    let pam_d = stage.directory.join("pam.d");
-    thread::scope(|scope| {
-        let logins = scope.spawn(|| {
-            for _ in 0..100 {
-                let mut pam = Pam::start(&pam_d, "keyinit-test", Some(b"frank"));
-                assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
-            }
-        });
-        let mut looks = 0_u32;
-        while !logins.is_finished() {
-            assert_eq!(ids(), before);
-            looks += 1;
-        }
-        assert!(looks > 0);
     });
 }

@@ -21,12 +21,16 @@ mod finish;
 mod handles;
 mod identities;
 mod kerberos;
+mod load;
+mod log;
+mod memcheck;
 mod own;
 mod probe;
 mod programs;
 mod sessions;
 mod stacks;
 mod stage;
+mod threads;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -77,6 +81,7 @@ const CASE: &str = "PAM_KEYINIT_CASE";
 const DIRECTORY: &str = "PAM_KEYINIT_DIRECTORY";
 const MODULE: &str = "PAM_KEYINIT_SO";
 
+/// The cases, all but those that are not for memcheck if that is on.
 fn all() -> impl Iterator<Item = &'static Case> {
     let files = [
         calls::CASES,
@@ -88,12 +93,15 @@ fn all() -> impl Iterator<Item = &'static Case> {
         errors::CASES,
         identities::CASES,
         handles::CASES,
+        threads::CASES,
         bad_input::CASES,
+        log::CASES,
+        load::CASES,
         programs::CASES,
         kerberos::CASES,
         stacks::CASES,
     ];
-    files.into_iter().flatten()
+    files.into_iter().flatten().filter(|case| !memcheck::is_on() || !memcheck::leaves_out(case))
 }
 
 /// Tried before the others: succeeds where a process has no session keyring of its own.
@@ -151,7 +159,7 @@ fn main() -> ExitCode {
             "NOT RUN: {not_run} tests need root: other users as callers and targets, other files in /etc and /dev."
         );
     }
-    if conclusion.num_passed == all().count() as u64 {
+    if conclusion.num_passed == all().count() as u64 && !memcheck::is_on() {
         let wrong = difference::not_shown(&shown.lock().expect("no panic"));
         wrong.iter().for_each(|line| println!("{line}"));
         if !wrong.is_empty() {
@@ -165,14 +173,21 @@ fn main() -> ExitCode {
 fn run(case: &Case, module: &Path) -> Result<BTreeSet<String>, Failed> {
     // Its own, and removed here: what the case mounts in it is gone with the case.
     let directory = tempfile::tempdir()?;
-    let output = Command::new(env::current_exe()?)
+    let program = env::current_exe()?;
+    let mut command = if memcheck::is_on() { memcheck::command(&program) } else { Command::new(program) };
+    let output = command
         .env(CASE, case.name)
         .env("RUST_BACKTRACE", "0")
         .env(DIRECTORY, directory.path())
         .env(MODULE, module)
         .output()?;
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    let outcome = if output.status.success() { Ok(()) } else { Err(format!("{}\n{text}", output.status)) };
+    let [figures, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let outcome = if output.status.success() {
+        print!("{figures}");
+        Ok(())
+    } else {
+        Err(format!("{}\n{figures}{errors}", output.status))
+    };
     let shown = difference::shown(directory.path());
     difference::judge(case, module, &shown, outcome)?;
     Ok(shown)

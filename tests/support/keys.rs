@@ -152,3 +152,23 @@ pub fn request(name: &str) -> io::Result<i32> {
         libc::syscall(libc::SYS_request_key, c"user".as_ptr(), name.as_ptr(), std::ptr::null::<u8>(), 0_i64)
     })
 }
+
+/// How many keys a user has that count, and how many there may be, /proc/key-users.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    pub used: u32,
+    pub most: u32,
+}
+
+/// The quota of `uid`, of which this process sees it. Somebody without keys has no line.
+pub fn quota(uid: u32) -> Quota {
+    let users = std::fs::read_to_string("/proc/key-users").expect("/proc");
+    let fields = |line: &str| {
+        // "UID: usage keys/instantiated keys/most bytes/most"
+        let (user, rest) = line.split_once(':')?;
+        let (used, most) = rest.split_whitespace().nth(2)?.split_once('/')?;
+        let number = |text: &str| text.trim().parse::<u32>().expect("a number");
+        (number(user) == uid).then(|| Quota { used: number(used), most: number(most) })
+    };
+    users.lines().find_map(fields).unwrap_or(Quota { used: 0, most: 0 })
+}

@@ -2,6 +2,7 @@
 //! An application of pam(3): a login through libpam with a configuration directory of its own.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr;
 
@@ -21,6 +22,8 @@ pub const DELETE: c_int = 4;
 pub const REINITIALIZE: c_int = 8;
 pub const REFRESH: c_int = 16;
 pub const SILENT: c_int = 0x8000;
+/// A flag of pam_end(3): this is a copy of the handle, and the session goes on in another process.
+pub const DATA_SILENT: c_int = 0x4000_0000;
 
 const PAM_USER: c_int = 2;
 
@@ -65,6 +68,9 @@ extern "C" fn nobody_answers(_: c_int, _: *mut *const c_void, _: *mut *mut c_voi
 pub struct Pam {
     handle: *mut Handle,
 }
+
+// SAFETY: libpam keeps nothing for a thread, and a handle is used by one at a time.
+unsafe impl Send for Pam {}
 
 impl Pam {
     /// Starts `service` of the configuration directory `confdir` for `user`, or for a user who is not known yet.
@@ -129,6 +135,12 @@ impl Pam {
     pub fn close_with(&mut self, flags: c_int) -> c_int {
         // SAFETY: a live handle.
         unsafe { pam_close_session(self.handle, flags) }
+    }
+
+    /// Ends the handle with this status for what is kept in it.
+    pub fn end(self, status: c_int) -> c_int {
+        // SAFETY: a live handle, and nobody has it after this.
+        unsafe { pam_end(ManuallyDrop::new(self).handle, status) }
     }
 }
 
