@@ -21,6 +21,7 @@ mod finish;
 mod handles;
 mod identities;
 mod kerberos;
+mod nested;
 mod own;
 mod probe;
 mod programs;
@@ -90,6 +91,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         handles::CASES,
         bad_input::CASES,
         programs::CASES,
+        nested::CASES,
         kerberos::CASES,
         stacks::CASES,
     ];

@@ -194,13 +194,19 @@ pub fn log_out(switchboard: &Switchboard<'_>, running: &Running, mut shell: Proc
     while parent(session) != running.parent() {
         session = parent(session);
     }
-    // SAFETY: takes numbers only.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, session, 0) };
-    assert_ne!(fd, -1, "pidfd_open {session}");
-    // SAFETY: a new descriptor.
-    let end = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+    let end = end_of(session);
     drop(shell);
     switchboard.stage.wait_for("the end of the session", end);
+}
+
+/// What can be read when the process has ended.
+#[track_caller]
+pub fn end_of(process: i32) -> OwnedFd {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };
+    assert_ne!(fd, -1, "pidfd_open {process}");
+    // SAFETY: a new descriptor.
+    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
 }
 
 #[track_caller]
@@ -227,7 +233,7 @@ fn put_into_pam_d(stage: &Stage, files: &[(&str, String)]) {
 }
 
 /// The service file with the module asked for `arguments` where it stands, or before what comes for all services.
-fn with_line(service: &str, arguments: Option<&str>) -> String {
+pub fn with_line(service: &str, arguments: Option<&str>) -> String {
     let text = fs::read_to_string(Path::new("/etc/pam.d").join(service)).expect("a service file");
     let ours = arguments.map(|arguments| format!("session optional pam_keyinit.so {arguments}\n")).unwrap_or_default();
     let stands = text.contains("pam_keyinit.so");
