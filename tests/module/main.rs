@@ -17,6 +17,7 @@ mod daemons;
 mod difference;
 mod ensure;
 mod errors;
+mod examples;
 mod finish;
 mod handles;
 mod identities;
@@ -94,6 +95,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         nested::CASES,
         kerberos::CASES,
         stacks::CASES,
+        examples::CASES,
     ];
     files.into_iter().flatten()
 }
