@@ -43,4 +43,10 @@ install: all
 	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
 	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
 
-.PHONY: all demo check check-reference check-trixie soak install
+# The picture in docs/choosing.md, by Graphviz.
+docs: docs/keyrings.svg
+
+docs/keyrings.svg: docs/keyrings.dot
+	dot -Tsvg $< -o $@
+
+.PHONY: all demo check check-reference check-trixie soak install docs

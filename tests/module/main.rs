@@ -17,6 +17,7 @@ mod daemons;
 mod difference;
 mod ensure;
 mod errors;
+mod examples;
 mod finish;
 mod handles;
 mod identities;
@@ -24,6 +25,7 @@ mod kerberos;
 mod load;
 mod log;
 mod memcheck;
+mod nested;
 mod own;
 mod probe;
 mod programs;
@@ -98,8 +100,10 @@ fn all() -> impl Iterator<Item = &'static Case> {
         log::CASES,
         load::CASES,
         programs::CASES,
+        nested::CASES,
         kerberos::CASES,
         stacks::CASES,
+        examples::CASES,
     ];
     files.into_iter().flatten().filter(|case| !memcheck::is_on() || !memcheck::leaves_out(case))
 }

@@ -14,7 +14,7 @@ use crate::Case;
 const MEMCHECK: &str = "PAM_KEYINIT_MEMCHECK";
 
 /// Files with cases that would only run programs which valgrind does not look into, or take very long.
-const FILES_LEFT_OUT: &[&str] = &["kerberos", "load", "log", "programs", "stacks"];
+const FILES_LEFT_OUT: &[&str] = &["examples", "kerberos", "load", "log", "nested", "programs", "stacks"];
 /// Cases that count allocations or make them fail by themselves, which valgrind takes over, and many threads, which it lets
 /// run one at a time.
 const CASES_LEFT_OUT: &[&str] = &[

@@ -24,8 +24,10 @@ const SOCKET: &str = "session-socket";
 #[derive(Serialize, Deserialize)]
 enum Question {
     Look,
-    Add(String),
+    Add(String, i32),
     Find(String),
+    Search(String),
+    Read(i32),
     LeaveBehind,
     Run(String),
 }
@@ -102,14 +104,24 @@ impl Process {
         self.ask(&Question::Look)
     }
 
-    /// Lets it add a key of type `user` to its session keyring: the serial number or the errno.
-    pub fn add(&mut self, key: &str) -> Result<i32, i32> {
-        self.ask(&Question::Add(key.to_owned()))
+    /// Lets it add a key of type `user` to `keyring`: the serial number or the errno.
+    pub fn add(&mut self, key: &str, keyring: i32) -> Result<i32, i32> {
+        self.ask(&Question::Add(key.to_owned(), keyring))
     }
 
     /// Lets it find a key of type `user` as programs do, and read it: the payload or the errno.
     pub fn find(&mut self, key: &str) -> Result<String, i32> {
         self.ask(&Question::Find(key.to_owned()))
+    }
+
+    /// Lets it search its session keyring for a key of type `user`: the serial number or the errno.
+    pub fn search(&mut self, key: &str) -> Result<i32, i32> {
+        self.ask(&Question::Search(key.to_owned()))
+    }
+
+    /// Lets it read a key by its serial number: the payload or the errno.
+    pub fn read(&mut self, key: i32) -> Result<String, i32> {
+        self.ask(&Question::Read(key))
     }
 
     /// Lets it run a line of the system's shell.
@@ -155,11 +167,10 @@ pub fn serve() {
     for line in BufReader::new(&stream).lines() {
         match serde_json::from_str(&line.expect("a line")).expect("a question") {
             Question::Look => send(&stream, &View::taken()),
-            Question::Add(key) => send(&stream, &keys::add(&key, "secret", keys::SESSION).map_err(errno)),
-            Question::Find(key) => {
-                let payload = keys::request(&key).and_then(keys::read).map_err(errno);
-                send(&stream, &payload.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
-            }
+            Question::Add(key, keyring) => send(&stream, &keys::add(&key, "secret", keyring).map_err(errno)),
+            Question::Find(key) => send(&stream, &keys::request(&key).and_then(text).map_err(errno)),
+            Question::Search(key) => send(&stream, &keys::search(&key, keys::SESSION).map_err(errno)),
+            Question::Read(key) => send(&stream, &text(key).map_err(errno)),
             Question::Run(line) => send(&stream, &run(&line)),
             Question::LeaveBehind => {
                 // SAFETY: this process has one thread.
@@ -176,6 +187,11 @@ pub fn serve() {
             }
         }
     }
+}
+
+/// The payload of a key.
+fn text(key: i32) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&keys::read(key)?).into_owned())
 }
 
 fn run(line: &str) -> Outcome {

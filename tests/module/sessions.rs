@@ -31,24 +31,40 @@ struct Account {
     one_keyring: bool,
     /// A key of the first session, as each of them finds it.
     finds: [Result<String, i32>; 2],
-    /// What a process that the first session left behind sees after its end.
-    left_session: Result<(), i32>,
-    left_finds: Result<String, i32>,
+    left: Left,
     /// Whether the second session is as before then.
     second_goes_on: bool,
 }
 
+/// What is there, after the end of the first session, for a process that it left behind.
+#[derive(PartialEq, Eq, Debug)]
+struct Left {
+    session: Result<(), i32>,
+    /// The session's key, found as programs do, searched for in the session keyring, and read by its serial number.
+    finds: Result<String, i32>,
+    searches: Result<(), i32>,
+    reads: bool,
+    /// A key in the user keyring.
+    finds_user_s: Result<String, i32>,
+    /// A new key in the session keyring.
+    adds: Result<String, i32>,
+}
+
 /// Runs a program in every way: with the module's line as Debian ships it and as others do, from a caller with a session
-/// keyring and without, and with the module under test and the system's own, which must do the same.
+/// keyring and without, and with the module under test and the system's own, which must do the same but for `own` and
+/// `clear`.
 pub fn try_out(stage: &Stage, program: &Program) {
     try_with(stage, program, program.shipped, &[]);
-    for arguments in ["force revoke", "revoke", "force"].map(Some) {
+    for arguments in ["force revoke", "revoke", "force", OWN_CLEAR].map(Some) {
         if arguments != program.shipped {
             let files = program.services.iter().map(|service| (*service, with_line(service, arguments)));
             try_with(stage, program, arguments, &files.collect::<Vec<_>>());
         }
     }
 }
+
+/// The two words that the C module ignores: a line with them works on either.
+const OWN_CLEAR: &str = "own clear";
 
 /// Runs a program with `files` in /etc/pam.d, which give the module these `arguments`.
 pub fn try_with(stage: &Stage, program: &Program, arguments: Option<&str>, files: &[(&str, String)]) {
@@ -63,8 +79,16 @@ pub fn try_with(stage: &Stage, program: &Program, arguments: Option<&str>, files
                 stage.put_in_place(module);
                 let account = account(&switchboard, program);
                 let title = format!("{} with {arguments:?}, {caller:?}, {}", program.name, module.display());
-                assert_eq!(account, expected(program.user, arguments, caller), "{title}");
-                let stays = caller == Caller::WithKeyring && arguments.is_some_and(|all| !all.contains("force"));
+                let assert_is = |arguments| {
+                    assert_eq!(account, expected(program.user, arguments, caller), "{title}");
+                };
+                match arguments {
+                    Some(OWN_CLEAR) if module == &system => assert_is(Some("")),
+                    Some(OWN_CLEAR) if caller == Caller::WithKeyring => stage.differs("own", || assert_is(arguments)),
+                    Some(OWN_CLEAR) => stage.differs("clear", || assert_is(arguments)),
+                    _ => assert_is(arguments),
+                }
+                let stays = caller == Caller::WithKeyring && matches!(arguments, Some("" | "revoke"));
                 if stays && module == &stage.module {
                     stage.assert_told_of_roots_keyring();
                 } else {
@@ -93,24 +117,24 @@ fn account(switchboard: &Switchboard<'_>, program: &Program) -> Account {
     let running = (program.start)(switchboard.stage, program.user);
     let [mut first, mut second] = [(); 2].map(|()| switchboard.answer(program.name));
     let [(view, keyring), (other_view, other_keyring)] = [first.look(), second.look()].map(without_serial);
-    first.add("of-the-first").expect("a key");
+    let key = first.add("of-the-first", keys::SESSION).expect("a key");
+    first.add("of-the-user", keys::USER).expect("a key");
     let finds = [first.find("of-the-first"), second.find("of-the-first")];
 
-    let mut left = first.leave_behind(switchboard);
+    let mut process = first.leave_behind(switchboard);
     log_out(switchboard, &running, first);
-    let left_session = left.look().session.map(drop);
-    let left_finds = left.find("of-the-first");
+    let left = Left {
+        session: process.look().session.map(drop),
+        finds: process.find("of-the-first"),
+        searches: process.search("of-the-first").map(drop),
+        reads: process.read(key).is_ok(),
+        finds_user_s: process.find("of-the-user"),
+        adds: process.add("of-the-one-left", keys::SESSION).and_then(|_| process.find("of-the-one-left")),
+    };
     let second_goes_on = without_serial(second.look()).1 == other_keyring;
     log_out(switchboard, &running, second);
     running.finish();
-    Account {
-        views: [view, other_view],
-        one_keyring: keyring == other_keyring,
-        finds,
-        left_session,
-        left_finds,
-        second_goes_on,
-    }
+    Account { views: [view, other_view], one_keyring: keyring == other_keyring, finds, left, second_goes_on }
 }
 
 fn without_serial(mut view: View) -> (View, Option<i32>) {
@@ -121,8 +145,9 @@ fn without_serial(mut view: View) -> (View, Option<i32>) {
 /// What keyrings(7) and the module's man page say of such a line.
 fn expected(user: Who, arguments: Option<&str>, caller: Caller) -> Account {
     let asks_for = |argument| arguments.is_some_and(|all| all.split(' ').any(|one| one == argument));
-    let own = asks_for("force") || (arguments.is_some() && caller == Caller::WithoutKeyring);
-    let ended = own && asks_for("revoke");
+    let own = asks_for("force") || asks_for("own") || (arguments.is_some() && caller == Caller::WithoutKeyring);
+    let revoked = own && asks_for("revoke");
+    let cleared = own && asks_for("clear");
     let users = format!("_uid.{}", user.uid);
     // Name, owner, permissions and links.
     let (name, (uid, gid), permissions, links) = match caller {
@@ -142,10 +167,21 @@ fn expected(user: Who, arguments: Option<&str>, caller: Caller) -> Account {
         one_keyring: !own,
         // Without a session keyring, the first key that is added to it makes one: for the process that adds it.
         finds: [secret(), if own || caller == Caller::WithoutKeyring { Err(libc::ENOKEY) } else { secret() }],
-        left_session: if ended { Err(libc::EKEYREVOKED) } else { Ok(()) },
-        left_finds: if ended { Err(libc::ENOKEY) } else { secret() },
+        left: Left {
+            session: unless(revoked, libc::EKEYREVOKED),
+            finds: unless(revoked || cleared, libc::ENOKEY).and(secret()),
+            searches: unless(revoked, libc::EKEYREVOKED).and(unless(cleared, libc::ENOKEY)),
+            reads: !revoked && !cleared,
+            // It is found by way of the session keyring.
+            finds_user_s: unless(revoked || !own, libc::ENOKEY).and(secret()),
+            adds: unless(revoked, libc::EKEYREVOKED).and(secret()),
+        },
         second_goes_on: true,
     }
+}
+
+fn unless(prevented: bool, errno: i32) -> Result<(), i32> {
+    if prevented { Err(errno) } else { Ok(()) }
 }
 
 /// The gid of keyrings that have none: -1, which is in no namespace.
@@ -158,13 +194,19 @@ pub fn log_out(switchboard: &Switchboard<'_>, running: &Running, mut shell: Proc
     while parent(session) != running.parent() {
         session = parent(session);
     }
-    // SAFETY: takes numbers only.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, session, 0) };
-    assert_ne!(fd, -1, "pidfd_open {session}");
-    // SAFETY: a new descriptor.
-    let end = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+    let end = end_of(session);
     drop(shell);
     switchboard.stage.wait_for("the end of the session", end);
+}
+
+/// What can be read when the process has ended.
+#[track_caller]
+pub fn end_of(process: i32) -> OwnedFd {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };
+    assert_ne!(fd, -1, "pidfd_open {process}");
+    // SAFETY: a new descriptor.
+    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
 }
 
 #[track_caller]
@@ -191,7 +233,7 @@ fn put_into_pam_d(stage: &Stage, files: &[(&str, String)]) {
 }
 
 /// The service file with the module asked for `arguments` where it stands, or before what comes for all services.
-fn with_line(service: &str, arguments: Option<&str>) -> String {
+pub fn with_line(service: &str, arguments: Option<&str>) -> String {
     let text = fs::read_to_string(Path::new("/etc/pam.d").join(service)).expect("a service file");
     let ours = arguments.map(|arguments| format!("session optional pam_keyinit.so {arguments}\n")).unwrap_or_default();
     let stands = text.contains("pam_keyinit.so");

@@ -2,7 +2,7 @@
 //! The module in the stacks of distributions, among the modules that stand there, and before one that stores keys.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Stage;
@@ -234,12 +234,7 @@ fn without_an_auth_line_what_is_stored_in_setcred_is_lost(stage: &Stage) {
 #[track_caller]
 fn assert_logins(stage: &Stage, files: &[(&str, &str)], expected: [Login; 2]) {
     drop(stage.install());
-    let store = stage.directory.join("pam_store.so");
-    let source = store.with_extension("c");
-    fs::write(&source, include_str!("pam_store.c")).expect("a file");
-    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&store).arg(&source).status().expect("cc");
-    assert!(status.success(), "{status}");
-    let path = store.display().to_string();
+    let path = pam_store(stage).display().to_string();
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.replace("pam_store.so", &path))).collect();
     for (caller, expected) in [Caller::WithoutKeyring, Caller::WithKeyring].into_iter().zip(expected) {
         with_pam_d(stage, &files, caller, || {
@@ -254,6 +249,17 @@ fn assert_logins(stage: &Stage, files: &[(&str, &str)], expected: [Login; 2]) {
             }
         });
     }
+}
+
+/// The module that stores keys.
+#[track_caller]
+pub fn pam_store(stage: &Stage) -> PathBuf {
+    let store = stage.directory.join("pam_store.so");
+    let source = store.with_extension("c");
+    fs::write(&source, include_str!("pam_store.c")).expect("a file");
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&store).arg(&source).status().expect("cc");
+    assert!(status.success(), "{status}");
+    store
 }
 
 /// What the session is like, and what its end does.

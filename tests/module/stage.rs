@@ -39,7 +39,7 @@ pub const FRANK: Who = Who { name: "frank", uid: 4005, gid: 5005 };
 /// Ids over 16 bits.
 pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
 /// Who log in by programs, many times: with a quota each.
-pub const SEVERAL: [Who; 12] = [
+pub const SEVERAL: [Who; 15] = [
     Who { name: "ivan", uid: 4301, gid: 5301 },
     Who { name: "judy", uid: 4302, gid: 5302 },
     Who { name: "kim", uid: 4303, gid: 5303 },
@@ -52,6 +52,9 @@ pub const SEVERAL: [Who; 12] = [
     Who { name: "sybil", uid: 4310, gid: 5310 },
     Who { name: "trent", uid: 4311, gid: 5311 },
     Who { name: "victor", uid: 4312, gid: 5312 },
+    Who { name: "walter", uid: 4500, gid: 5500 },
+    Who { name: "xenia", uid: 4501, gid: 5501 },
+    Who { name: "yusuf", uid: 4502, gid: 5502 },
 ];
 
 /// How long a case waits for something that should come at once.
