@@ -8,12 +8,13 @@ MODULE = target/release/libpam_keyinit.so
 SECURITYDIR ?= $(or $(patsubst %/pam_unix.so,%,$(firstword $(wildcard \
 	/usr/lib/*-linux-gnu*/security/pam_unix.so /usr/lib64/security/pam_unix.so /usr/lib/security/pam_unix.so))),/usr/lib/security)
 
-# Distributions whose C module has the name give another.
-NAME ?= pam_keyinit
+# Packages of distributions whose C module has these names give others.
+MODULE_NAME ?= pam_keyinit
+PAGE_NAME ?= pam_keyinit
 
 PREFIX ?= /usr/local
-PLACE = $(DESTDIR)$(SECURITYDIR)/$(NAME).so
-PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(NAME).8
+PLACE = $(DESTDIR)$(SECURITYDIR)/$(MODULE_NAME).so
+PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
 
 all: $(MODULE)
 
@@ -42,13 +43,27 @@ check-trixie: all
 	$(IN_TRIXIE)
 	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
 
+# Debian's packages, source and binary. The compiler need not be Debian's, hence -d.
+deb:
+	tests/needs --packages
+	packaging/deb target/deb -d
+
+rpm:
+	tests/needs --packages
+	packaging/rpm/build target/rpm
+
+# The packages in clean systems: installed, replaced, removed, with failures half way, while somebody logs in all the time.
+check-packages:
+	tests/needs --packages
+	tests/packages/check
+
 # This module has its name in it, and the C module has not.
 IS_OURS = grep -qs 'pam_keyinit\.rs'
 
 # Written beside its place and renamed: a login finds the old module or the new one, whole. The C module, if it is there, is kept.
 install: $(MODULE)
 	install -d '$(DESTDIR)$(SECURITYDIR)'
-	! [ -e '$(PLACE)' ] || $(IS_OURS) '$(PLACE)' || ln -f '$(PLACE)' '$(PLACE).orig'
+	! [ -e '$(PLACE)' ] || $(IS_OURS) '$(PLACE)' || [ '$(PLACE)' -ef '$(PLACE).orig' ] || ln -f '$(PLACE)' '$(PLACE).orig'
 	install -m 644 $(MODULE) '$(PLACE).new'
 	mv -f '$(PLACE).new' '$(PLACE)'
 	install -D -m 644 man/pam_keyinit.8 '$(PAGE)'
@@ -60,4 +75,4 @@ uninstall:
 	else rm -f '$(PLACE)'; fi
 	rm -f '$(PAGE)'
 
-.PHONY: all demo check check-reference check-trixie install uninstall
+.PHONY: all demo check check-reference check-trixie check-packages deb rpm install uninstall
