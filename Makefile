@@ -9,8 +9,20 @@ MODULE = target/release/libpam_keyinit.so
 SECURITYDIR ?= $(or $(patsubst %/pam_unix.so,%,$(firstword $(wildcard \
 	/usr/lib/*-linux-gnu*/security/pam_unix.so /usr/lib64/security/pam_unix.so /usr/lib/security/pam_unix.so))),/usr/lib/security)
 
-all:
+# Packages of distributions whose C module has these names give others.
+MODULE_NAME ?= pam_keyinit
+PAGE_NAME ?= pam_keyinit
+
+PREFIX ?= /usr/local
+PLACE = $(DESTDIR)$(SECURITYDIR)/$(MODULE_NAME).so
+PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
+
+all: $(MODULE)
+
+# Cargo may find that nothing has changed. Then no later make, by a root who has no cargo, is to ask it again.
+$(MODULE): Cargo.toml Cargo.lock build.rs unwind.ld $(wildcard src/*.rs)
 	$(CARGO) build --release --locked
+	touch $@
 
 demo: all
 	$(CARGO) run --release --locked --quiet --example demo
@@ -38,10 +50,10 @@ check-trixie: all
 	$(IN_TRIXIE)
 	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
 
-# Written beside its place and renamed: a login finds the old module or the new one, whole.
-install: all
-	install -D -m 644 $(MODULE) $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new
-	mv $(DESTDIR)$(SECURITYDIR)/.pam_keyinit.so.new $(DESTDIR)$(SECURITYDIR)/pam_keyinit.so
+# Debian's packages, source and binary. The compiler need not be Debian's, hence -d.
+deb:
+	tests/needs --packages
+	packaging/deb target/deb -d
 
 # The picture in docs/choosing.md, by Graphviz.
 docs: docs/keyrings.svg
@@ -49,4 +61,31 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check check-reference check-trixie soak install docs
+rpm:
+	tests/needs --packages
+	packaging/rpm/build target/rpm --nodeps
+
+# The packages in clean systems: installed, replaced, removed, with failures half way, while somebody logs in all the time.
+check-packages:
+	tests/needs --packages
+	tests/packages/check
+
+# This module has its name in it, and the C module has not.
+IS_OURS = grep -qs 'pam_keyinit\.rs'
+
+# Written beside its place and renamed: a login finds the old module or the new one, whole. The C module, if it is there, is kept.
+install: $(MODULE)
+	install -d '$(DESTDIR)$(SECURITYDIR)'
+	! [ -e '$(PLACE)' ] || $(IS_OURS) '$(PLACE)' || [ '$(PLACE)' -ef '$(PLACE).orig' ] || ln -f '$(PLACE)' '$(PLACE).orig'
+	install -m 644 $(MODULE) '$(PLACE).new'
+	mv -f '$(PLACE).new' '$(PLACE)'
+	install -D -m 644 man/pam_keyinit.8 '$(PAGE)'
+
+# What install kept comes back, unless the distribution has put a module of its own there since.
+uninstall:
+	if [ -e '$(PLACE)' ] && ! $(IS_OURS) '$(PLACE)'; then rm -f '$(PLACE).orig'; \
+	elif [ -e '$(PLACE).orig' ]; then mv -f '$(PLACE).orig' '$(PLACE)'; \
+	else rm -f '$(PLACE)'; fi
+	rm -f '$(PAGE)'
+
+.PHONY: all demo check check-reference check-trixie check-packages soak deb rpm install uninstall docs
