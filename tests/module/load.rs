@@ -93,8 +93,8 @@ fn repeat(what: &str, count: usize, who: Who, mut round: impl FnMut()) {
     println!(
         "{count} {what}, after the first thousand and after the last:\n  {first:?}\n  {last:?}\n  time {ratio:.2}"
     );
-    // A leak takes at least 24 bytes each time; libc and the kernel are free to keep a little.
-    assert!(last.allocated < first.allocated + count, "allocated");
+    // A leak takes at least 24 bytes each time; libc and the kernel are free to keep a little: Debian 13's 5 KB.
+    assert!(last.allocated < first.allocated + 12 * count, "allocated");
     assert!(last.resident < first.resident + 256, "resident");
     assert_eq!((last.mappings, last.files, last.keys), (first.mappings, first.files, first.keys));
 }
