@@ -2,7 +2,6 @@
 //! What is answered and logged when the kernel refuses (contract, section 5). The kernel's own refusals where they can be
 //! had, else a seccomp filter's: the kernel is always the real one.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::c_long;
 
@@ -13,10 +12,10 @@ use seccompiler::{
 use crate::Stage;
 use crate::stage::{
     ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, Who, assert_own_keyring, assert_revoked, ids, in_child,
-    in_the_name_of, live_session, session, with_real_ids,
+    in_the_name_of, live_session, with_real_ids,
 };
 use crate::support::keys;
-use crate::support::pam::{BUF_ERR, CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
+use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
 
 crate::cases! {
     Anyone:
@@ -28,8 +27,7 @@ crate::cases! {
         a_look_that_fails_is_an_error
         a_failed_link_is_tried_again
         a_revoke_that_fails_is_told_and_the_session_closed
-        an_errno_without_a_name_is_shown_by_number
-        no_memory_makes_no_keyring => "no-memory";
+        an_errno_without_a_name_is_shown_by_number;
     Root:
         a_full_quota_is_told_with_what_to_do
         a_quota_without_room_for_the_link_is_told
@@ -52,6 +50,18 @@ const KEYCTL: Call = (libc::SYS_keyctl, Vec::new());
 
 /// Makes the kernel answer `errno` to these calls of this process from now on.
 pub fn refuse(calls: &[Call], errno: i32) {
+    let program = filter(calls, SeccompAction::Errno(errno.unsigned_abs()));
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: takes numbers only.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    // By prctl(2): valgrind 3.19 does not know seccomp(2).
+    // SAFETY: a program, which the kernel copies.
+    let answer = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(answer, 0, "the filter is in force");
+}
+
+/// A filter with this `action` for these calls.
+pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
     let mut rules = BTreeMap::<c_long, Vec<SeccompRule>>::new();
     for (number, conditions) in calls {
         let rules = rules.entry(*number).or_default();
@@ -67,15 +77,8 @@ pub fn refuse(calls: &[Call], errno: i32) {
         }
     }
     let arch = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch);
-    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
-    // SAFETY: takes numbers only.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
-    // By prctl(2): valgrind 3.19 does not know seccomp(2).
-    // SAFETY: a program, which the kernel copies.
-    let answer = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-    assert_eq!(answer, 0, "the filter is in force");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch);
+    filter.expect("a filter").try_into().expect("a program")
 }
 
 fn a_kernel_without_keyctl_lets_the_login_go_on(stage: &Stage) {
@@ -198,58 +201,6 @@ fn an_errno_without_a_name_is_shown_by_number(stage: &Stage) {
     refuse(&[keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], libc::EOPNOTSUPP);
     assert_eq!(stage.session("force").open(), SESSION_ERR);
     stage.assert_logged(ERROR, &[": errno 95"]);
-}
-
-thread_local! {
-    /// Allocations until one fails.
-    static UNTIL_FAILURE: Cell<Option<u32>> = const { Cell::new(None) };
-}
-
-/// libc's malloc, except that one can be made to fail. The whole process uses it, libpam and the module too.
-#[unsafe(no_mangle)]
-extern "C" fn malloc(size: usize) -> *mut libc::c_void {
-    unsafe extern "C" {
-        safe fn __libc_malloc(size: usize) -> *mut libc::c_void;
-    }
-    match UNTIL_FAILURE.get() {
-        Some(0) => {
-            UNTIL_FAILURE.set(None);
-            std::ptr::null_mut()
-        }
-        Some(more) => {
-            UNTIL_FAILURE.set(Some(more - 1));
-            __libc_malloc(size)
-        }
-        None => __libc_malloc(size),
-    }
-}
-
-/// Each allocation of an open fails in its turn, libpam's and the module's, until there is none left to fail.
-fn no_memory_makes_no_keyring(stage: &Stage) {
-    let mut told = 0;
-    // libc's first look-up of a user does not survive a failure.
-    assert_eq!(stage.session("").open(), SUCCESS);
-    for turn in 0..1000 {
-        let mut pam = stage.session("force revoke");
-        let before = (ids(), session());
-        UNTIL_FAILURE.set(Some(turn));
-        let code = pam.open();
-        let all_succeeded = UNTIL_FAILURE.take().is_some();
-        assert_eq!(ids(), before.0);
-        if stage.log().iter().any(|line| line.level == ERROR && line.text.contains("no memory for the state")) {
-            told += 1;
-            assert_eq!(code, BUF_ERR);
-            assert_eq!(session(), before.1, "no keyring");
-            assert_eq!(pam.open(), SUCCESS, "there is memory again");
-            assert_own_keyring(stage.user);
-        }
-        if all_succeeded {
-            assert_eq!(code, SUCCESS);
-            stage.differs("says-why", || assert_eq!(told, 1, "the module allocates once"));
-            return;
-        }
-    }
-    panic!("an open does not end");
 }
 
 /// The kernel's own refusal: dave's keys use up what he may have.

@@ -145,7 +145,7 @@ fn capabilities() -> [CapsHashSet; 3] {
 }
 
 /// Becomes a caller that is not root, but may set ids, as file capabilities(7) make one.
-fn become_capable(uids: [u32; 3], gids: [u32; 3]) {
+pub fn become_capable(uids: [u32; 3], gids: [u32; 3]) {
     securebits::set_keepcaps(true).expect("a flag");
     become_ids(uids, gids);
     let both = CapsHashSet::from([Capability::CAP_SETUID, Capability::CAP_SETGID]);

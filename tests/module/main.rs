@@ -18,21 +18,28 @@ mod difference;
 mod ensure;
 mod errors;
 mod examples;
+mod faults;
 mod finish;
 mod handles;
 mod identities;
 mod kerberos;
+mod killed;
 mod load;
 mod log;
 mod memcheck;
+mod memory;
 mod nested;
 mod own;
 mod probe;
 mod programs;
+mod refusals;
+mod scenes;
 mod sessions;
 mod stacks;
 mod stage;
+mod supervisor;
 mod threads;
+mod trace;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -93,6 +100,9 @@ fn all() -> impl Iterator<Item = &'static Case> {
         clear::CASES,
         arguments::CASES,
         errors::CASES,
+        faults::CASES,
+        memory::CASES,
+        killed::CASES,
         identities::CASES,
         handles::CASES,
         threads::CASES,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::ptr;
 
 pub const SUCCESS: c_int = 0;
+pub const SYSTEM_ERR: c_int = 4;
 pub const BUF_ERR: c_int = 5;
 /// What libpam makes of a close that succeeds after an open that failed: it acts on both answers.
 pub const PERM_DENIED: c_int = 6;
