@@ -244,7 +244,7 @@ fn a_quota_without_room_for_the_link_is_told(stage: &Stage) {
 }
 
 /// Adds keys of `who` until the kernel takes none any more, large ones first and then small ones.
-fn use_up_the_quota(who: Who) {
+pub fn use_up_the_quota(who: Who) {
     in_the_name_of(who, || {
         let mut number = 0;
         for size in [2000, 200, 20, 1] {

@@ -181,14 +181,16 @@ fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
     }
 }
 
+/// The parent-death signal and the dumpable flag, prctl(2).
+pub fn flags() -> (i32, i32) {
+    let mut signal = 0;
+    // SAFETY: a place for the signal's number.
+    assert_eq!(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) }, 0);
+    // SAFETY: takes numbers only.
+    (signal, unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
+}
+
 fn the_parent_death_signal_and_the_dumpable_flag_stay(stage: &Stage) {
-    let flags = || {
-        let mut signal = 0;
-        // SAFETY: a place for the signal's number.
-        assert_eq!(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) }, 0);
-        // SAFETY: takes numbers only.
-        (signal, unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
-    };
     in_child(|| {
         // SAFETY: takes numbers only.
         assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) }, 0);

@@ -20,6 +20,7 @@ mod errors;
 mod examples;
 mod faults;
 mod finish;
+mod foreign;
 mod handles;
 mod identities;
 mod kerberos;
@@ -103,6 +104,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         faults::CASES,
         memory::CASES,
         killed::CASES,
+        foreign::CASES,
         identities::CASES,
         handles::CASES,
         threads::CASES,
