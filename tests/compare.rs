@@ -16,10 +16,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Uid, alarm, fork, pipe};
 
+use support::ids::{become_ids, ids, set_ids};
 use support::pam::{DELETE, ESTABLISH, Pam, REFRESH, REINITIALIZE};
 use support::{artefact, differences, keys, namespace};
 
@@ -255,8 +255,7 @@ fn work(worker: usize, workers: usize, depth: usize, modules: [&Path; 2], mut re
 
 fn set_stage(directory: &Path, modules: [&Path; 2]) {
     namespace::user_namespace();
-    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("/ is private");
+    namespace::mount_namespace();
     let passwd = UIDS.map(|uid| format!("u{uid}:x:{uid}:{uid}::/:\n")).collect::<String>();
     let files =
         [("/etc/passwd", format!("root:x:0:0::/:\n{passwd}")), ("/etc/nsswitch.conf", "passwd: files\n".into())];
@@ -279,15 +278,10 @@ fn set_stage(directory: &Path, modules: [&Path; 2]) {
     fs::write(directory.join("other"), "").expect("a file");
 }
 
-/// The kernel forgets keyrings late.
+/// The kernel forgets keyrings late: the user's, and those of the other caller and of whose keyring it may be.
 fn wait_for_room(uid: u32) {
     let end = Instant::now() + Duration::from_secs(30);
-    let used = || {
-        let text = fs::read_to_string("/proc/key-users").expect("/proc");
-        let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{uid}:")))?;
-        line.split_whitespace().nth(3)?.split('/').next()?.parse::<u32>().ok()
-    };
-    while (uid..uid + 3).any(|_| used().is_some_and(|keys| keys > 40)) {
+    while (uid..uid + 3).any(|uid| keys::quota(uid).used > 40) {
         assert!(Instant::now() < end, "the kernel does not forget the keys of {uid}");
         thread::sleep(Duration::from_millis(2));
     }
@@ -332,8 +326,7 @@ fn run(pam: &mut Pam, case: &Case, uid: u32, calls: &[Call]) -> String {
         keys::join(None).expect("a keyring");
         set_ids(libc::SYS_setresuid, [0, -1, -1]);
     }
-    set_ids(libc::SYS_setresgid, [caller.into(); 3]);
-    set_ids(libc::SYS_setresuid, [caller.into(); 3]);
+    become_ids([caller; 3], [caller; 3]);
     let mut start = None;
     match case.start {
         Start::None => (),
@@ -375,17 +368,4 @@ fn session(start: Option<i32>, before: Option<i32>) -> String {
     let name = |link| keys::describe(link).map_or_else(|error| error.to_string(), |key| key.name);
     let links: Vec<_> = keys::links(serial).unwrap_or_default().into_iter().map(name).collect();
     format!("{which}: {:?} {links:?}", keys::describe(serial))
-}
-
-/// Real, effective, saved and filesystem uid, then gid.
-fn ids() -> [u32; 8] {
-    let text = fs::read_to_string("/proc/thread-self/status").expect("/proc");
-    let lines = text.lines().filter(|line| line.starts_with("Uid:") || line.starts_with("Gid:"));
-    let numbers = lines.flat_map(|line| line.split_whitespace().skip(1)).map(|id| id.parse().expect("an id"));
-    numbers.collect::<Vec<_>>().try_into().expect("eight ids")
-}
-
-fn set_ids(number: libc::c_long, [real, effective, saved]: [i64; 3]) {
-    // SAFETY: takes numbers only.
-    assert_eq!(unsafe { libc::syscall(number, real, effective, saved) }, 0, "setres*id");
 }

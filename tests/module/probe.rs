@@ -52,10 +52,8 @@ pub struct Keyring {
 
 impl View {
     pub fn taken() -> View {
-        let look = |serial| {
-            let names = keys::links(serial)?.into_iter().map(|link| Ok(keys::describe(link)?.name));
-            Ok(Keyring { serial, description: keys::describe(serial)?, links: names.collect::<std::io::Result<_>>()? })
-        };
+        let look =
+            |serial| Ok(Keyring { serial, description: keys::describe(serial)?, links: keys::link_names(serial)? });
         let groups = getgroups().expect("groups").into_iter().map(Gid::as_raw).collect();
         View { ids: ids(), groups, session: session().and_then(|serial| look(serial).map_err(errno)) }
     }

@@ -265,8 +265,7 @@ pub fn pam_store(stage: &Stage) -> PathBuf {
 /// What the session is like, and what its end does.
 fn go_through(pam: &mut Pam) -> Login {
     let description = keys::describe(keys::SESSION).expect("a session keyring");
-    let links = keys::links(keys::SESSION).expect("a session keyring");
-    let names: Vec<_> = links.into_iter().map(|link| keys::describe(link).expect("a key").name).collect();
+    let names = keys::link_names(keys::SESSION).expect("a session keyring");
     let users = format!("_uid.{}", ALICE.uid);
     let keyring = if (description.uid, description.gid) == (ALICE.uid, ALICE.gid) && names.contains(&users) {
         Whose::Users

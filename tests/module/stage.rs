@@ -3,10 +3,8 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::ffi::c_long;
 use std::fmt::{Display, Write as _};
 use std::fs::{self, File};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
@@ -16,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, User, alarm, fork, pipe, read, write};
 
@@ -24,8 +21,9 @@ use crate::Needs;
 use crate::difference::Differences;
 use crate::probe::{SHELL, Switchboard};
 use crate::support::artefact;
+pub use crate::support::ids::{become_ids, ids, ids_of, set_ids};
 use crate::support::keys;
-use crate::support::namespace::user_namespace;
+use crate::support::namespace::{mount_namespace, user_namespace};
 use crate::support::pam::Pam;
 
 /// Users of the stage's passwd file, who are on no machine: name, uid, gid.
@@ -98,9 +96,7 @@ impl Stage {
         // A case that hangs ends with SIGALRM.
         alarm::set(120);
         user_namespace();
-        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-            .expect("/ is private");
+        mount_namespace();
         fs::create_dir(directory.join("pam.d")).expect("a directory");
         fs::write(directory.join("pam.d/other"), "").expect("a file that libpam misses");
         for directory in [&directory, &directory.join("pam.d")] {
@@ -386,34 +382,6 @@ pub fn wait_for_room(who: Who) {
     wait_until("room in the quota", || keys::quota(who.uid).used < 100);
 }
 
-/// All ids of the thread: real, effective, saved and filesystem uid, then gid.
-pub fn ids() -> [u32; 8] {
-    ids_of(&fs::read_to_string("/proc/thread-self/status").expect("/proc"))
-}
-
-/// The same of the thread with this `status`, proc(5).
-pub fn ids_of(status: &str) -> [u32; 8] {
-    let ids =
-        |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).expect("a line of ids").split_whitespace();
-    let all: Vec<u32> = ids("Uid:").chain(ids("Gid:")).map(|id| id.parse().expect("an id")).collect();
-    all.try_into().expect("eight ids")
-}
-
-/// Sets ids of the thread by system call; -1 leaves one as it is.
-#[track_caller]
-pub fn set_ids(number: c_long, [real, effective, saved]: [i64; 3]) {
-    // SAFETY: takes numbers only.
-    let answer = unsafe { libc::syscall(number, real, effective, saved) };
-    assert_eq!(answer, 0, "setres*id {real} {effective} {saved}: {}", io::Error::last_os_error());
-}
-
-/// Makes `uids` and `gids` (real, effective, saved) the thread's.
-#[track_caller]
-pub fn become_ids(uids: [u32; 3], gids: [u32; 3]) {
-    set_ids(libc::SYS_setresgid, gids.map(i64::from));
-    set_ids(libc::SYS_setresuid, uids.map(i64::from));
-}
-
 pub fn set_fs_uid(uid: u32) {
     // SAFETY: takes a number only.
     unsafe { libc::syscall(libc::SYS_setfsuid, uid) };
@@ -467,8 +435,7 @@ pub fn assert_own_keyring(who: Who) -> i32 {
     assert_eq!((&*description.kind, &*description.name), ("keyring", "_ses"), "{description:?}");
     assert_eq!((description.uid, description.gid), (who.uid, who.gid), "{description:?}");
     assert_eq!(description.permissions, 0x3f03_0000, "{description:?}");
-    let links = keys::links(keyring).expect("the session keyring can be read");
-    let names: Vec<String> = links.iter().map(|&link| keys::describe(link).expect("a link").name).collect();
+    let names = keys::link_names(keyring).expect("the session keyring can be read");
     assert_eq!(names, [format!("_uid.{}", who.uid)]);
     keyring
 }

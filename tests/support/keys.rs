@@ -106,6 +106,11 @@ pub fn links(keyring: i32) -> io::Result<Vec<i32>> {
     Ok(read(keyring)?.chunks_exact(4).map(serial).collect())
 }
 
+/// The names of what a keyring links.
+pub fn link_names(keyring: i32) -> io::Result<Vec<String>> {
+    links(keyring)?.into_iter().map(|link| Ok(describe(link)?.name)).collect()
+}
+
 /// Adds a key of type `user`.
 pub fn add(name: &str, payload: &str, keyring: i32) -> io::Result<i32> {
     let name = CString::new(name)?;

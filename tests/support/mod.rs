@@ -4,6 +4,7 @@
 
 pub mod artefact;
 pub mod differences;
+pub mod ids;
 pub mod keys;
 pub mod namespace;
 pub mod pam;

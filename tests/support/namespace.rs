@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
-//! A user namespace of a test's own.
+//! Namespaces of a test's own.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, pipe, read, write};
+
+/// Enters a mount namespace: what is mounted in it is gone with the last process there, and nobody else sees it.
+pub fn mount_namespace() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("/ is private");
+}
 
 /// Enters a user namespace in which every id of this one stands for itself, if root runs the tests, and else the own id:
 /// with its user keyrings and quotas a case begins anew and leaves nothing behind.
