@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::c_long;
 
+use nix::sys::prctl::set_no_new_privs;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -52,8 +53,7 @@ const KEYCTL: Call = (libc::SYS_keyctl, Vec::new());
 pub fn refuse(calls: &[Call], errno: i32) {
     let program = filter(calls, SeccompAction::Errno(errno.unsigned_abs()));
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
-    // SAFETY: takes numbers only.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    set_no_new_privs().expect("a flag"); // without it only root may have a filter
     // By prctl(2): valgrind 3.19 does not know seccomp(2).
     // SAFETY: a program, which the kernel copies.
     let answer = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };

@@ -3,7 +3,6 @@
 //! section 5). Only that one is: all else is the kernel's own answer, before it and after it.
 
 use std::collections::BTreeSet;
-use std::panic;
 
 use crate::Stage;
 use crate::refusals::Outcome::{self, *};
@@ -11,7 +10,7 @@ use crate::refusals::{Call, ERRNOS, Kind, LOST, NUMBERS, all, at_end, at_start, 
 use crate::scenes::Function::{self, *};
 use crate::scenes::{Scene, scenes, users};
 use crate::stage::{
-    CRITICAL, ERROR, Line, Who, assert_own_keyring, assert_revoked, ids, in_child, live_session, session,
+    CRITICAL, ERROR, Line, Who, assert_own_keyring, assert_revoked, ids, in_child, live_session, say_where, session,
 };
 use crate::supervisor::Supervisor;
 use crate::support::keys;
@@ -92,11 +91,7 @@ fn refuse_each(stage: &Stage, function: Function, users: [Who; 8]) {
                 let who = next();
                 in_child(|| {
                     let cell = Cell { scene, who, turn, call, errno, name };
-                    let hook = panic::take_hook();
-                    panic::set_hook(Box::new(move |panic| {
-                        hook(panic);
-                        eprintln!("in {cell:?}");
-                    }));
+                    say_where(cell);
                     cell.run(stage, pam);
                 });
                 count += 1;

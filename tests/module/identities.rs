@@ -2,6 +2,8 @@
 //! The ids of the calling thread, all eight: as before after every call. For those of other threads see `threads`.
 
 use caps::{CapSet, Capability, CapsHashSet, securebits};
+use nix::sys::prctl::{get_dumpable, get_pdeathsig, set_dumpable, set_pdeathsig};
+use nix::sys::signal::Signal;
 
 use crate::Stage;
 use crate::stage::{
@@ -68,14 +70,6 @@ fn go_through_the_end(stage: &Stage, who: Who) {
     assert_revoked(keyring);
 }
 
-/// Does something that may show an entry of docs/differences.md.
-pub fn unless_different(stage: &Stage, entry: Option<&str>, body: impl FnOnce()) {
-    match entry {
-        Some(entry) => stage.differs(entry, body),
-        None => body(),
-    }
-}
-
 fn a_caller_keeps_its_ids_for_itself(stage: &Stage) {
     if stage.user == ALICE {
         become_ids([ALICE.uid; 3], [ALICE.gid; 3]);
@@ -105,7 +99,7 @@ fn every_caller_keeps_its_ids(stage: &Stage) {
         for (go_through, entry) in [(go_through_the_start as fn(&Stage, Who), start), (go_through_the_end, end)] {
             in_child(|| {
                 become_ids(uids, gids);
-                unless_different(stage, entry, || go_through(stage, who));
+                stage.may_differ(entry, || go_through(stage, who));
             });
         }
     }
@@ -175,33 +169,33 @@ fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
         in_child(|| {
             become_capable(uids, gids);
             let before = capabilities();
-            unless_different(stage, entry, || go_through_a_login(stage, BOB));
+            stage.may_differ(entry, || go_through_a_login(stage, BOB));
             assert_eq!(capabilities(), before);
         });
     }
 }
 
+/// What [`flags`] are in a case that sets them.
+pub const SET: (Option<Signal>, bool) = (Some(Signal::SIGUSR1), true);
+
+pub fn set_flags() {
+    set_pdeathsig(Signal::SIGUSR1).expect("a signal");
+    set_dumpable(true).expect("a flag");
+}
+
 /// The parent-death signal and the dumpable flag, prctl(2).
-pub fn flags() -> (i32, i32) {
-    let mut signal = 0;
-    // SAFETY: a place for the signal's number.
-    assert_eq!(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) }, 0);
-    // SAFETY: takes numbers only.
-    (signal, unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
+pub fn flags() -> (Option<Signal>, bool) {
+    (get_pdeathsig().expect("a signal"), get_dumpable().expect("a flag"))
 }
 
 fn the_parent_death_signal_and_the_dumpable_flag_stay(stage: &Stage) {
     in_child(|| {
-        // SAFETY: takes numbers only.
-        assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) }, 0);
-        // SAFETY: takes numbers only.
-        assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
-        let before = flags();
-        assert_eq!(before, (libc::SIGUSR1, 1));
+        set_flags();
+        assert_eq!(flags(), SET);
         go_through_the_start(stage, ALICE);
-        assert_eq!(flags(), before);
+        assert_eq!(flags(), SET);
         let mut pam = stage.login(ALICE, &["session MODULE force revoke"]);
         assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
-        stage.differs("parent-death-signal", || assert_eq!(flags(), before));
+        stage.differs("parent-death-signal", || assert_eq!(flags(), SET));
     });
 }

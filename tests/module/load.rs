@@ -101,7 +101,7 @@ fn repeat(what: &str, count: usize, who: Who, mut round: impl FnMut()) {
 
 /// A service file with this session line, and the users.
 fn prepare(stage: &Stage, who: Who, line: &str) -> Pam {
-    stage.passwd(&USERS.map(|Who { name, uid, gid }| format!("{name}:x:{uid}:{gid}::/:/bin/sh")));
+    stage.passwd(&USERS.map(Who::passwd_line));
     stage.login(who, &[line])
 }
 

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::panic;
 use std::ptr;
 
 use nix::unistd::{User, pipe, read, write};
@@ -11,7 +10,7 @@ use nix::unistd::{User, pipe, read, write};
 use crate::Stage;
 use crate::scenes::Function::{Close, Delete, Establish, Open};
 use crate::scenes::{Scene, scenes, users};
-use crate::stage::{ERROR, Who, assert_own_keyring, ids, in_child, live_session, session};
+use crate::stage::{ERROR, Who, assert_own_keyring, ids, in_child, live_session, say_where, session};
 use crate::support::pam::{BUF_ERR, Pam, SUCCESS, SYSTEM_ERR};
 
 crate::cases! {
@@ -121,11 +120,7 @@ fn an_allocation_that_fails_harms_nobody(stage: &Stage) {
             let who = turns.next().expect("a cycle");
             let (told, tell) = pipe().expect("a pipe");
             in_child(|| {
-                let hook = panic::take_hook();
-                panic::set_hook(Box::new(move |panic| {
-                    hook(panic);
-                    eprintln!("in {scene:?} after {left} allocations");
-                }));
+                say_where((scene, "allocations before the one that fails", left));
                 let failed = run(stage, scene, who, &mut pam, left);
                 write(&tell, &[u8::from(failed)]).expect("a pipe");
             });

@@ -110,7 +110,6 @@ impl Scene {
 pub fn users(stage: &Stage, first: u32) -> [Who; 8] {
     let users: [u32; 8] = std::array::from_fn(|index| first + index as u32);
     let users = users.map(|uid| Who { name: format!("user{uid}").leak(), uid, gid: uid + 1000 });
-    let lines = users.map(|Who { name, uid, gid }| format!("{name}:x:{uid}:{gid}::/:/bin/sh"));
-    stage.passwd(&lines.each_ref().map(String::as_str));
+    stage.passwd(&users.map(Who::passwd_line));
     users
 }

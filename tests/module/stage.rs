@@ -3,12 +3,12 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::fmt::{Display, Write as _};
+use std::fmt::{Debug, Display, Write as _};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,14 @@ pub struct Who {
     pub name: &'static str,
     pub uid: u32,
     pub gid: u32,
+}
+
+impl Who {
+    /// The user's line in a passwd file, with a shell that no test starts.
+    pub fn passwd_line(self) -> String {
+        let Who { name, uid, gid } = self;
+        format!("{name}:x:{uid}:{gid}::/:/bin/sh")
+    }
 }
 
 pub struct Stage {
@@ -217,6 +225,15 @@ impl Stage {
         self.differences.part(entry, body);
     }
 
+    /// The same where only some runs of `body` are a difference.
+    #[track_caller]
+    pub fn may_differ(&self, entry: Option<&str>, body: impl FnOnce()) {
+        match entry {
+            Some(entry) => self.differs(entry, body),
+            None => body(),
+        }
+    }
+
     /// Asserts that the module wrote one line to the log since the last look, of this `level` and with these `parts`. The
     /// words are a difference from the C module.
     #[track_caller]
@@ -319,12 +336,26 @@ pub fn leave_behind(body: impl FnOnce()) -> Waiting {
                 // SAFETY: ends the process at once: its parent is gone.
                 unsafe { libc::_exit(1) };
             }
-            let outcome = catch_unwind(AssertUnwindSafe(body));
-            // SAFETY: ends the process at once; what it has inherited is its parent's to clean up.
-            unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) };
+            end_with(body);
         }
         ForkResult::Parent { child } => Waiting { child, go },
     }
+}
+
+/// Runs `body` and ends the process, which is a child: with 0, or with 101 if it panicked.
+pub fn end_with(body: impl FnOnce()) -> ! {
+    let outcome = catch_unwind(AssertUnwindSafe(body));
+    // SAFETY: ends the process at once; what it has inherited is its parent's to clean up.
+    unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) }
+}
+
+/// Should this process, a child, panic, it says where in a case of many that was.
+pub fn say_where(place: impl Debug + Send + Sync + 'static) {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        hook(panic);
+        eprintln!("in {place:?}");
+    }));
 }
 
 impl Waiting {

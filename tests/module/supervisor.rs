@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+use nix::sys::prctl::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction};
 
 use crate::errors::{Call, filter};
@@ -87,8 +88,7 @@ fn listen(numbers: &[i64]) -> OwnedFd {
     for instruction in program.iter_mut().filter(|instruction| instruction.k == libc::SECCOMP_RET_TRACE) {
         instruction.k = libc::SECCOMP_RET_USER_NOTIF;
     }
-    // SAFETY: takes numbers only. Without it only root may have a filter.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    set_no_new_privs().expect("a flag"); // without it only root may have a filter
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr().cast() };
     // SAFETY: a program of that length, which the kernel copies.
     let listener = unsafe {

@@ -3,12 +3,13 @@
 
 use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::stage::end_with;
 
 /// A system call, as the kernel sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,11 +43,7 @@ impl Traced {
     pub fn start(body: impl FnOnce()) -> Traced {
         // SAFETY: this process has one thread.
         match unsafe { fork() }.expect("a process") {
-            ForkResult::Child => {
-                let outcome = catch_unwind(AssertUnwindSafe(body));
-                // SAFETY: ends the process at once; what it has inherited is its parent's to clean up.
-                unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) };
-            }
+            ForkResult::Child => end_with(body),
             ForkResult::Parent { child } => {
                 assert_eq!(waitpid(child, None), Ok(WaitStatus::Stopped(child, Signal::SIGSTOP)), "it begins");
                 // Should this process end, so does the child.
