@@ -55,12 +55,6 @@ deb:
 	tests/needs --packages
 	packaging/deb target/deb -d
 
-# The picture in docs/choosing.md, by Graphviz.
-docs: docs/keyrings.svg
-
-docs/keyrings.svg: docs/keyrings.dot
-	dot -Tsvg $< -o $@
-
 rpm:
 	tests/needs --packages
 	packaging/rpm/build target/rpm --nodeps
@@ -87,5 +81,11 @@ uninstall:
 	elif [ -e '$(PLACE).orig' ]; then mv -f '$(PLACE).orig' '$(PLACE)'; \
 	else rm -f '$(PLACE)'; fi
 	rm -f '$(PAGE)'
+
+# The picture in docs/choosing.md, by Graphviz.
+docs: docs/keyrings.svg
+
+docs/keyrings.svg: docs/keyrings.dot
+	dot -Tsvg $< -o $@
 
 .PHONY: all demo check check-reference check-trixie check-packages soak deb rpm install uninstall docs

@@ -44,6 +44,15 @@ impl Place {
         assert!(output.status.success(), "make {target}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Where the module was installed over an old one of the distribution's, which has been updated since.
+    fn updated() -> Place {
+        let place = Place::new(Some("an old one"));
+        place.make("install");
+        fs::remove_file(place.module()).expect("a file");
+        fs::write(place.module(), THEIRS).expect("a file");
+        place
+    }
+
     /// The files that are there, by their names.
     fn files(&self) -> Vec<String> {
         fn collect(directory: &Path, files: &mut Vec<String>) {
@@ -98,10 +107,7 @@ fn the_module_of_the_distribution_comes_back() {
 
 #[test]
 fn a_module_that_the_distribution_has_updated_stays() {
-    let place = Place::new(Some("an old one"));
-    place.make("install");
-    fs::remove_file(place.module()).expect("a file");
-    fs::write(place.module(), THEIRS).expect("a file");
+    let place = Place::updated();
     place.make("uninstall");
     assert_eq!(fs::read_to_string(place.module()).expect("theirs"), THEIRS);
     assert_eq!(place.files(), ["pam_keyinit.so"]);
@@ -109,10 +115,7 @@ fn a_module_that_the_distribution_has_updated_stays() {
 
 #[test]
 fn what_the_distribution_has_updated_is_kept_by_the_next_install() {
-    let place = Place::new(Some("an old one"));
-    place.make("install");
-    fs::remove_file(place.module()).expect("a file");
-    fs::write(place.module(), THEIRS).expect("a file");
+    let place = Place::updated();
     place.make("install");
     place.make("uninstall");
     assert_eq!(fs::read_to_string(place.module()).expect("theirs"), THEIRS);
