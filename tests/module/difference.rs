@@ -11,7 +11,7 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::alarm;
 
@@ -39,6 +39,7 @@ fn can_show(entry: &str, module: &Path) -> bool {
         // 1.5.2 calls libc's functions, which change the ids of every thread; later versions do not.
         "all-threads" => artefact::imports(module).contains("setreuid"),
         // 1.5.2 keeps its state in static memory, later versions in that of each thread.
+        "another-thread" => !artefact::imports(module).contains("__tls_get_addr"),
         "no-memory" => artefact::imports(module).contains("__tls_get_addr"),
         _ => true,
     }
@@ -47,22 +48,23 @@ fn can_show(entry: &str, module: &Path) -> bool {
 /// What a running case knows about differences.
 pub struct Differences {
     reference: bool,
+    module: PathBuf,
     /// In what shows a difference: nothing in it is asked of the reference.
     inside: Cell<bool>,
     shown: File,
 }
 
 impl Differences {
-    pub fn new(directory: &Path) -> Differences {
+    pub fn new(directory: &Path, module: PathBuf) -> Differences {
         // Opened now: a case may become another user.
         let shown = File::options().append(true).create_new(true).open(directory.join(SHOWN)).expect("a file");
-        Differences { reference: on_reference(), inside: Cell::new(false), shown }
+        Differences { reference: on_reference(), module, inside: Cell::new(false), shown }
     }
 
-    /// The whole case shows `entry`, if `module` may.
-    pub fn whole(&self, entry: &str, module: &Path) {
+    /// The whole case shows `entry`, if the file under test may.
+    pub fn whole(&self, entry: &str) {
         self.note(entry);
-        if !can_show(entry, module) {
+        if !can_show(entry, &self.module) {
             return;
         }
         self.inside.set(true);
@@ -72,11 +74,11 @@ impl Differences {
         }
     }
 
-    /// What `body` asserts shows `entry`.
+    /// What `body` asserts shows `entry`, if the file under test may.
     #[track_caller]
     pub fn part(&self, entry: &str, body: impl FnOnce()) {
         self.note(entry);
-        if !self.reference || self.inside.get() {
+        if !self.reference || self.inside.get() || !can_show(entry, &self.module) {
             return body();
         }
         self.inside.set(true);

@@ -117,7 +117,7 @@ impl Stage {
             ALICE
         };
         let log = device_log(&directory);
-        let differences = Differences::new(&directory);
+        let differences = Differences::new(&directory, module.clone());
         let stage = Stage { log, module, differences, lines: RefCell::default(), user, directory };
         if Uid::effective().is_root() {
             stage.passwd(&[] as &[&str]);
