@@ -15,7 +15,7 @@ use crate::stage::{
 use crate::supervisor::Supervisor;
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, Pam, SESSION_ERR, SUCCESS};
-use crate::trace::{self, SystemCall};
+use crate::support::trace::{self, SystemCall};
 
 crate::cases! {
     Root:

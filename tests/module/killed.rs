@@ -8,7 +8,7 @@ use crate::scenes::users;
 use crate::stage::{Who, in_the_name_of, wait_until};
 use crate::support::keys;
 use crate::support::pam::SUCCESS;
-use crate::trace::{self, Traced};
+use crate::support::trace::{self, Traced};
 
 crate::cases! {
     Root:

@@ -54,7 +54,7 @@ impl Thousand {
     fn of(who: Who, mut round: impl FnMut()) -> Thousand {
         let mut time = Duration::ZERO;
         for _ in 0..20 {
-            wait_for_room(who);
+            wait_for_room(who.uid);
             let start = Instant::now();
             (0..50).for_each(|_| round());
             time += start.elapsed();

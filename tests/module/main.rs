@@ -40,7 +40,6 @@ mod stacks;
 mod stage;
 mod supervisor;
 mod threads;
-mod trace;
 
 use std::collections::BTreeSet;
 use std::env;

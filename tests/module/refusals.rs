@@ -9,7 +9,7 @@ use libc::{
 
 use crate::stage::{CRITICAL, DEBUG, ERROR, NOTICE, Who};
 use crate::support::keys::{SESSION, USER, USER_SESSION};
-use crate::trace::SystemCall;
+use crate::support::trace::SystemCall;
 
 /// What the kernel may answer.
 pub const ERRNOS: [(i32, &str); 12] = [

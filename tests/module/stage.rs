@@ -3,26 +3,27 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::fmt::{Debug, Display, Write as _};
+use std::fmt::{Display, Write as _};
 use std::fs::{self, File};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, User, alarm, fork, pipe, read, write};
+use nix::unistd::{Gid, Uid, User, alarm};
 
 use crate::Needs;
 use crate::difference::Differences;
 use crate::probe::{SHELL, Switchboard};
 use crate::support::artefact;
+use crate::support::child::PATIENCE;
+pub use crate::support::child::{Started, Waiting, in_child, leave_behind, say_where, wait_for_room, wait_until};
 pub use crate::support::ids::{become_ids, ids, ids_of, set_ids};
 use crate::support::keys;
+pub use crate::support::namespace::bind;
 use crate::support::namespace::{mount_namespace, user_namespace};
 use crate::support::pam::Pam;
 
@@ -54,9 +55,6 @@ pub const SEVERAL: [Who; 15] = [
     Who { name: "xenia", uid: 4501, gid: 5501 },
     Who { name: "yusuf", uid: 4502, gid: 5502 },
 ];
-
-/// How long a case waits for something that should come at once.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Who {
@@ -287,11 +285,6 @@ pub fn open_to_all(file: &Path) {
     fs::set_permissions(file, PermissionsExt::from_mode(0o777)).expect("our own file");
 }
 
-pub fn bind(file: &Path, over: &Path) {
-    mount(Some(file), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .unwrap_or_else(|error| panic!("bind {} over {}: {error}", file.display(), over.display()));
-}
-
 /// Mounts a /dev with a log socket of our own and the devices that programs need.
 fn device_log(directory: &Path) -> UnixDatagram {
     let dev = directory.join("dev");
@@ -316,101 +309,6 @@ fn device_log(directory: &Path) -> UnixDatagram {
     log.set_nonblocking(true).expect("a socket");
     mount(Some(&dev), "/dev", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).expect("/dev is ours");
     log
-}
-
-/// A child that waits to be told to go on.
-#[must_use = "it waits"]
-pub struct Waiting {
-    child: Pid,
-    go: OwnedFd,
-}
-
-/// Leaves a child behind that runs `body` when it is told to.
-pub fn leave_behind(body: impl FnOnce()) -> Waiting {
-    let (told, go) = pipe().expect("a pipe");
-    // SAFETY: this process has one thread.
-    match unsafe { fork() }.expect("a process") {
-        ForkResult::Child => {
-            drop(go);
-            if read(&told, &mut [0]) != Ok(1) {
-                // SAFETY: ends the process at once: its parent is gone.
-                unsafe { libc::_exit(1) };
-            }
-            end_with(body);
-        }
-        ForkResult::Parent { child } => Waiting { child, go },
-    }
-}
-
-/// Runs `body` and ends the process, which is a child: with 0, or with 101 if it panicked.
-pub fn end_with(body: impl FnOnce()) -> ! {
-    let outcome = catch_unwind(AssertUnwindSafe(body));
-    // SAFETY: ends the process at once; what it has inherited is its parent's to clean up.
-    unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) }
-}
-
-/// Should this process, a child, panic, it says where in a case of many that was.
-pub fn say_where(place: impl Debug + Send + Sync + 'static) {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        hook(panic);
-        eprintln!("in {place:?}");
-    }));
-}
-
-impl Waiting {
-    /// Lets the child go on, waits for its end, and asserts that it did not panic.
-    #[track_caller]
-    pub fn go_on(self) {
-        self.start().finish();
-    }
-
-    /// Lets the child go on.
-    pub fn start(self) -> Started {
-        write(&self.go, b"!").expect("a pipe");
-        Started { child: self.child }
-    }
-}
-
-/// A child that goes on.
-#[must_use = "it is to be waited for"]
-pub struct Started {
-    child: Pid,
-}
-
-impl Started {
-    pub fn pid(&self) -> Pid {
-        self.child
-    }
-
-    /// Waits for the child's end, and asserts that it did not panic.
-    #[track_caller]
-    pub fn finish(self) {
-        assert_eq!(waitpid(self.child, None), Ok(WaitStatus::Exited(self.child, 0)), "the child did what it should");
-    }
-}
-
-/// Runs `body` in a child and asserts that it did not panic.
-#[track_caller]
-pub fn in_child(body: impl FnOnce()) {
-    leave_behind(body).go_on();
-}
-
-/// Waits for something that the kernel does not report, for a few seconds at most.
-#[track_caller]
-pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !there() {
-        assert!(Instant::now() < end, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Waits until `who`, who logs in again and again, may have some more keys: the kernel forgets them later than their last
-/// holder lets them go.
-#[track_caller]
-pub fn wait_for_room(who: Who) {
-    wait_until("room in the quota", || keys::quota(who.uid).used < 100);
 }
 
 pub fn set_fs_uid(uid: u32) {

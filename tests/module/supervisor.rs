@@ -14,7 +14,7 @@ use nix::sys::prctl::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction};
 
 use crate::errors::{Call, filter};
-use crate::trace::SystemCall;
+use crate::support::trace::SystemCall;
 
 /// What is to be refused to the thread that has made this.
 pub struct Supervisor(Arc<Mutex<Plan>>);

@@ -47,8 +47,8 @@ fn start_logins<'scope>(
         let (pam_d, log_in) = (Arc::clone(&pam_d), log_in.clone());
         scope.spawn(move || {
             for number in 0..SESSIONS {
-                let who = USERS[(thread + number) % USERS.len()];
-                wait_for_room(who);
+                let who: Who = USERS[(thread + number) % USERS.len()];
+                wait_for_room(who.uid);
                 log_in(who, Pam::start(&pam_d, "keyinit-test", Some(who.name.as_bytes())));
             }
         })

@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each of them uses a part")]
 
 pub mod artefact;
+pub mod child;
 pub mod differences;
 pub mod ids;
 pub mod keys;
 pub mod namespace;
 pub mod pam;
+pub mod trace;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -15,6 +15,13 @@ use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, pipe, read, write};
 pub fn mount_namespace() {
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("/ is private");
+}
+
+/// Mounts `file` in the place of another.
+#[track_caller]
+pub fn bind(file: &Path, over: &Path) {
+    mount(Some(file), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .unwrap_or_else(|error| panic!("bind {} over {}: {error}", file.display(), over.display()));
 }
 
 /// Enters a user namespace in which every id of this one stands for itself, if root runs the tests, and else the own id:

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-use crate::stage::end_with;
+use super::child::end_with;
 
 /// A system call, as the kernel sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
