@@ -24,7 +24,7 @@ pub use crate::support::child::{Started, Waiting, in_child, leave_behind, say_wh
 pub use crate::support::ids::{become_ids, ids, ids_of, set_ids};
 use crate::support::keys;
 pub use crate::support::namespace::bind;
-use crate::support::namespace::{mount_namespace, user_namespace};
+use crate::support::namespace::{mount_namespace, put_over, user_namespace};
 use crate::support::pam::Pam;
 
 /// Users of the stage's passwd file, who are on no machine: name, uid, gid.
@@ -158,9 +158,7 @@ impl Stage {
 
     /// Puts a file with `text` over a file of the system, for this case.
     pub fn put_over(&self, path: &str, text: &str) {
-        let file = self.directory.join(path.replace('/', "_"));
-        fs::write(&file, text).expect("a file");
-        bind(&file, Path::new(path));
+        put_over(&self.directory, path, text);
     }
 
     /// Starts a login of `user` with these lines in its service file. `MODULE` in them stands for the module with the

@@ -4,6 +4,7 @@
 
 pub mod artefact;
 pub mod child;
+pub mod cost;
 pub mod differences;
 pub mod ids;
 pub mod keys;

@@ -24,6 +24,13 @@ pub fn bind(file: &Path, over: &Path) {
         .unwrap_or_else(|error| panic!("bind {} over {}: {error}", file.display(), over.display()));
 }
 
+/// Puts a file with `text`, which is kept in `directory`, over a file of the system.
+pub fn put_over(directory: &Path, path: &str, text: &str) {
+    let file = directory.join(path.replace('/', "_"));
+    fs::write(&file, text).expect("a file");
+    bind(&file, Path::new(path));
+}
+
 /// Enters a user namespace in which every id of this one stands for itself, if root runs the tests, and else the own id:
 /// with its user keyrings and quotas a case begins anew and leaves nothing behind.
 pub fn user_namespace() {

@@ -87,11 +87,18 @@ impl Traced {
 
 /// The system calls that the module makes after `body` has called [`begin`].
 pub fn calls_of_module(body: impl FnOnce()) -> Vec<SystemCall> {
+    calls(body, |_, by_syscall| by_syscall)
+}
+
+/// Of the system calls that are made after `body` has called [`begin`] those that `count`: which it is, and whether it
+/// comes from syscall(3).
+pub fn calls(body: impl FnOnce(), count: impl Fn(SystemCall, bool) -> bool) -> Vec<SystemCall> {
     let child = Traced::start(body);
     let mut calls = Vec::new();
     while let Some(stop) = child.go_on() {
-        if let Stop::Entry { call, by_syscall: true } = stop {
-            calls.push(call);
+        match stop {
+            Stop::Entry { call, by_syscall } if count(call, by_syscall) => calls.push(call),
+            _ => (),
         }
     }
     calls
