@@ -39,6 +39,11 @@ soak:
 	tests/needs
 	PAM_KEYINIT_CYCLES=$(CYCLES) $(CARGO) test --release --locked --test module -- load::
 
+# What a login costs beside the C module: prints README's table, and writes it and its pictures to docs.
+bench:
+	tests/needs
+	$(CARGO) bench --locked --bench cost
+
 # The behaviour tests with the system's C module: all but what docs/differences.md lists has to hold for it as well.
 check-reference:
 	tests/needs
@@ -88,4 +93,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check check-reference check-trixie check-packages soak deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-packages soak deb rpm install uninstall docs

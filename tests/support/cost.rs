@@ -57,7 +57,8 @@ impl Place {
 
     /// The service with this line for this module, in which each login gets a keyring that ends with it.
     pub fn own_keyring(&self, module: &Path) -> Service {
-        self.service("own-keyring", &format!("{} force revoke", module.display()), 1)
+        let name = module.file_stem().expect("a file").to_string_lossy();
+        self.service(&name, &format!("{} force revoke", module.display()), 1)
     }
 }
 
