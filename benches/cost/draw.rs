@@ -6,8 +6,9 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::growth::{NAMES, Point, WHATS};
+use crate::growth::{Point, WHATS};
 use crate::rows::{Row, number};
+use crate::{NAMES, OURS};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -19,7 +20,7 @@ const DRAWN: &str = "a picture";
 /// Each row of this module as a bar from 1, which is the C module, with its quartiles and its goal.
 pub fn rows(file: &Path, rows: &[Row], run: &str) {
     // From the top.
-    let rows: Vec<&Row> = rows.iter().rev().filter(|row| row.of == NAMES[0]).collect();
+    let rows: Vec<&Row> = rows.iter().rev().filter(|row| row.of == NAMES[OURS]).collect();
     let area = canvas(file, (960, 100 + 34 * rows.len() as u32));
     let values = || rows.iter().map(|row| row.value / row.c_module);
     let (least, most) = (values().fold(0.5, f64::min) * 0.8, values().fold(2.0, f64::max) * 1.2);

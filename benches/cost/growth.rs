@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::samples::{Samples, Spread, Users, in_process, time, time_in_process};
 use crate::support::cost::{Service, UIDS, session};
 use crate::support::pam::SUCCESS;
-use crate::{Bench, NOTHING, OURS, THEIRS};
+use crate::{Bench, NAMES, NOTHING, OURS, THEIRS};
 
 /// What something costs where there are so many of it: its median and quartiles, where the C module's first is 1.
 #[derive(Serialize)]
@@ -22,9 +22,7 @@ pub struct Point {
     pub upper_quartile: f64,
 }
 
-/// Whose cost it is.
-pub const NAMES: [&str; 3] = ["this module", "C module", "a module that does nothing"];
-/// What is counted. The C module has no other point than the first where handles are: all handles of a thread share its state.
+/// What is counted. Of handles the C module has the first only: all of a thread share its state.
 pub const WHATS: [&str; 3] = ["handles of a thread, all open", "sessions of a handle", "lines of a stack"];
 
 /// Which module, how many of it, and microseconds.
@@ -52,22 +50,22 @@ fn relate(what: &'static str, measured: &[Measured]) -> Vec<Point> {
 
 /// The start of a handle and its open, on average over so many that stay open.
 fn handles(bench: &Bench) -> Vec<Measured> {
-    let mut measured = Vec::new();
-    for (count, rounds) in [(1, 300), (10, 100), (100, 30), (1000, 10)] {
-        let open = |module: usize| {
-            let service = &bench.services[module];
-            let mut handles = Vec::new();
-            let start = || {
-                let mut pam = service.start(0);
-                assert_eq!(pam.open(), SUCCESS);
-                pam
-            };
-            let start_all = || handles.extend((0..count).map(|_| start()));
-            in_process(|| vec![time(start_all) / count as f64])[0]
+    let open = |module: usize, count: usize| {
+        let service = &bench.services[module];
+        let start = || {
+            let mut pam = service.start(0);
+            assert_eq!(pam.open(), SUCCESS);
+            pam
         };
-        let samples = Samples::take(1, rounds, [&|| open(OURS), &|| open(THEIRS), &|| open(NOTHING)]);
-        let modules = if count == 1 { &[OURS, THEIRS, NOTHING][..] } else { &[OURS, NOTHING] };
-        measured.extend(modules.iter().map(|&module| (module, count, samples.spread(|round| round[module]))));
+        let mut handles = Vec::new();
+        in_process(|| vec![time(|| handles.extend((0..count).map(|_| start()))) / count as f64])[0]
+    };
+    let first = Samples::take(1, 300, [&|| open(OURS, 1), &|| open(THEIRS, 1), &|| open(NOTHING, 1)]);
+    let mut measured = [OURS, THEIRS, NOTHING].map(|module| (module, 1, first.spread(|round| round[module]))).to_vec();
+    for (count, rounds) in [(10, 100), (100, 30), (1000, 10)] {
+        let more = Samples::take(1, rounds, [&|| open(OURS, count), &|| open(NOTHING, count)]);
+        measured.push((OURS, count, more.spread(|round| round[0])));
+        measured.push((NOTHING, count, more.spread(|round| round[1])));
     }
     measured
 }

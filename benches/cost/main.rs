@@ -28,7 +28,9 @@ use support::cost::{self, Place, Service};
 
 /// What is measured, by the name of its file, all equally long.
 const MODULES: [&str; 3] = ["ours.so", "them.so", "none.so"];
-/// Where this module stands in it, the C module, and one that does nothing, pam_permit(8).
+/// What they are.
+const NAMES: [&str; 3] = ["this module", "C module", "a module that does nothing"];
+/// Where this module stands in these, the C module, and one that does nothing, pam_permit(8).
 const OURS: usize = 0;
 const THEIRS: usize = 1;
 const NOTHING: usize = 2;
