@@ -2,9 +2,14 @@
 //! Linker options of the module. Linking libpam needs none: see `src/sys.rs`.
 
 fn main() {
-    let directory = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let variable = |name| std::env::var(name).expect("cargo sets it");
+    let directory = variable("CARGO_MANIFEST_DIR");
+    // No constructor and no destructor: the C start files would only add code. On 32-bit ARM they have to stay: without
+    // them the first object is one of rustc's own that names no ABI, after which GNU ld refuses all others.
+    if variable("CARGO_CFG_TARGET_ARCH") != "arm" {
+        println!("cargo:rustc-link-arg-cdylib=-nostartfiles");
+    }
     for option in [
-        "-nostartfiles",              // no constructor and no destructor: the C start files would only add code
         "-lc",                        // without std nobody else asks for it
         "-Wl,-soname,pam_keyinit.so", // the name it is installed under
         "-Wl,-z,defs",                // an unresolved symbol is an error now, not at somebody's login
