@@ -69,6 +69,10 @@ check-packages:
 	tests/needs --packages
 	tests/packages/check
 
+# Other architectures and musl: built, looked at, and run by qemu-user. PORTS="arm64 musl" takes these of tests/ports/list only.
+check-ports:
+	CARGO='$(CARGO)' tests/ports/check $(PORTS)
+
 # This module has its name in it, and the C module has not.
 IS_OURS = grep -qs 'pam_keyinit\.rs'
 
@@ -93,4 +97,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-packages soak deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-packages check-ports soak deb rpm install uninstall docs

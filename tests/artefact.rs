@@ -41,6 +41,7 @@ struct Segment {
     size: u64,
     address: u64,
     memory: u64,
+    alignment: u64,
 }
 
 /// What the loader reads.
@@ -76,6 +77,7 @@ impl Elf {
             size: segment.p_filesz(endian).into(),
             address: segment.p_vaddr(endian).into(),
             memory: segment.p_memsz(endian).into(),
+            alignment: segment.p_align(endian).into(),
         };
         let segments = header.program_headers(endian, bytes).expect("segments");
         Elf { dynamic: entries.iter().filter_map(entry).collect(), segments: segments.iter().map(segment).collect() }
@@ -157,6 +159,8 @@ fn everything_is_bound_at_load_and_then_read_only() {
     for segment in module.segments(elf::PT_LOAD) {
         let both = elf::PF_W | elf::PF_X;
         assert_ne!(segment.flags & both, both, "nothing is writable and executable");
+        // The loader rounds the end down to a page: with the largest pages it must not round all of it away.
+        assert_eq!((relro.address + relro.memory) % segment.alignment, 0, "RELRO ends with a page");
     }
     // What stays writable would be static state, of which there is none.
     let read_only = relro.address..relro.address + relro.memory;
