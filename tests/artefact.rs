@@ -102,7 +102,8 @@ impl Elf {
     /// Bytes of the file between one loaded segment and the next, which are there because pages are as large as they are.
     fn padding(&self) -> u64 {
         let loaded = self.segments(elf::PT_LOAD);
-        loaded.windows(2).map(|pair| pair[1].offset - pair[0].offset - pair[0].size).sum()
+        let gap = |(one, next): (&&Segment, &&Segment)| next.offset - one.offset - one.size;
+        loaded.iter().zip(loaded.iter().skip(1)).map(gap).sum()
     }
 }
 
