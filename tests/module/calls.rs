@@ -7,6 +7,7 @@ use crate::support::keys;
 use crate::support::pam::{
     CRED_ERR, DELETE, ESTABLISH, IGNORE, MODULE_UNKNOWN, REFRESH, REINITIALIZE, SILENT, SUCCESS,
 };
+use crate::support::seccomp::{keyctl, refuse};
 
 crate::cases! {
     Anyone:
@@ -161,7 +162,7 @@ fn close_without_open_succeeds_and_is_not_counted(stage: &Stage) {
 }
 
 fn an_error_of_establish_is_a_credential_error(stage: &Stage) {
-    crate::errors::refuse(&[crate::errors::keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], libc::ENOMEM);
+    refuse(&[keyctl(libc::KEYCTL_JOIN_SESSION_KEYRING)], libc::ENOMEM);
     let mut pam = stage.login(stage.user, &[AUTH]);
     assert_eq!(pam.setcred(ESTABLISH), CRED_ERR);
     stage.assert_logged(ERROR, &["KEYCTL_JOIN_SESSION_KEYRING", "ENOMEM"]);

@@ -2,13 +2,13 @@
 //! `clear` (contract, section 7).
 
 use crate::Stage;
-use crate::errors::{keyctl, refuse};
 use crate::stage::{
     ALICE, BOB, DEBUG, ERROR, assert_own_keyring, assert_revoked, become_ids, ids, in_child, in_the_name_of,
     leave_behind, live_session, with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, IGNORE, SUCCESS};
+use crate::support::seccomp::{keyctl, refuse};
 
 crate::cases! {
     Anyone:

@@ -2,14 +2,6 @@
 //! What is answered and logged when the kernel refuses (contract, section 5). The kernel's own refusals where they can be
 //! had, else a seccomp filter's: the kernel is always the real one.
 
-use std::collections::BTreeMap;
-use std::ffi::c_long;
-
-use nix::sys::prctl::set_no_new_privs;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
-
 use crate::Stage;
 use crate::stage::{
     ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, Who, assert_own_keyring, assert_revoked, ids, in_child,
@@ -17,6 +9,7 @@ use crate::stage::{
 };
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
+use crate::support::seccomp::{Call, keyctl, refuse};
 
 crate::cases! {
     Anyone:
@@ -38,48 +31,8 @@ crate::cases! {
         a_keyring_that_cannot_be_replaced_is_not_handed_to_another_user => "change-of-user";
 }
 
-/// A system call with conditions on its arguments.
-pub type Call = (c_long, Vec<(u8, u32)>);
-
-/// keyctl(2) with this operation.
-pub fn keyctl(operation: u32) -> Call {
-    (libc::SYS_keyctl, vec![(0, operation)])
-}
-
 /// Any keyctl(2).
 const KEYCTL: Call = (libc::SYS_keyctl, Vec::new());
-
-/// Makes the kernel answer `errno` to these calls of this process from now on.
-pub fn refuse(calls: &[Call], errno: i32) {
-    let program = filter(calls, SeccompAction::Errno(errno.unsigned_abs()));
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
-    set_no_new_privs().expect("a flag"); // without it only root may have a filter
-    // By prctl(2): valgrind 3.19 does not know seccomp(2).
-    // SAFETY: a program, which the kernel copies.
-    let answer = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-    assert_eq!(answer, 0, "the filter is in force");
-}
-
-/// A filter with this `action` for these calls.
-pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
-    let mut rules = BTreeMap::<c_long, Vec<SeccompRule>>::new();
-    for (number, conditions) in calls {
-        let rules = rules.entry(*number).or_default();
-        let conditions: Vec<_> = conditions
-            .iter()
-            .map(|&(index, value)| {
-                SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into())
-                    .expect("a condition")
-            })
-            .collect();
-        if !conditions.is_empty() {
-            rules.push(SeccompRule::new(conditions).expect("a rule"));
-        }
-    }
-    let arch = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch);
-    filter.expect("a filter").try_into().expect("a program")
-}
 
 fn a_kernel_without_keyctl_lets_the_login_go_on(stage: &Stage) {
     log_in_without_keyctl(stage, &["", "revoke"]);

@@ -4,7 +4,6 @@
 use std::ffi::CString;
 
 use crate::Stage;
-use crate::errors::{keyctl, refuse};
 use crate::stage::{
     ALICE, BOB, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
     live_session, session, with_real_ids,
@@ -12,6 +11,7 @@ use crate::stage::{
 use crate::support::artefact;
 use crate::support::keys;
 use crate::support::pam::SUCCESS;
+use crate::support::seccomp::{keyctl, refuse};
 
 crate::cases! {
     Anyone:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Lets the kernel refuse one system call, and no other before or after it: seccomp_unotify(2).
 //!
-//! A filter's answer stays for the life of a process, [`refuse`](crate::errors::refuse). This one asks a thread of the
+//! A filter's answer stays for the life of a process, [`refuse`](crate::support::seccomp::refuse). This one asks a thread of the
 //! test, so it can be seen what comes after a refusal.
 
 use std::io;
@@ -13,7 +13,7 @@ use std::thread;
 use nix::sys::prctl::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction};
 
-use crate::errors::{Call, filter};
+use crate::support::seccomp::{Call, filter};
 use crate::support::trace::SystemCall;
 
 /// What is to be refused to the thread that has made this.

@@ -10,4 +10,5 @@ pub mod ids;
 pub mod keys;
 pub mod namespace;
 pub mod pam;
+pub mod seccomp;
 pub mod trace;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+//! System calls that the kernel refuses from now on, by a seccomp filter.
+
+use std::collections::BTreeMap;
+use std::ffi::c_long;
+
+use nix::sys::prctl::set_no_new_privs;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+/// A system call with conditions on its arguments.
+pub type Call = (c_long, Vec<(u8, u32)>);
+
+/// keyctl(2) with this operation.
+pub fn keyctl(operation: u32) -> Call {
+    (libc::SYS_keyctl, vec![(0, operation)])
+}
+
+/// Makes the kernel answer `errno` to these calls of this process from now on.
+pub fn refuse(calls: &[Call], errno: i32) {
+    let program = filter(calls, SeccompAction::Errno(errno.unsigned_abs()));
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
+    set_no_new_privs().expect("a flag"); // without it only root may have a filter
+    // By prctl(2): valgrind 3.19 does not know seccomp(2).
+    // SAFETY: a program, which the kernel copies.
+    let answer = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(answer, 0, "the filter is in force");
+}
+
+/// A filter with this `action` for these calls.
+pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
+    let mut rules = BTreeMap::<c_long, Vec<SeccompRule>>::new();
+    for (number, conditions) in calls {
+        let rules = rules.entry(*number).or_default();
+        let conditions: Vec<_> = conditions
+            .iter()
+            .map(|&(index, value)| {
+                SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into())
+                    .expect("a condition")
+            })
+            .collect();
+        if !conditions.is_empty() {
+            rules.push(SeccompRule::new(conditions).expect("a rule"));
+        }
+    }
+    let arch = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch);
+    filter.expect("a filter").try_into().expect("a program")
+}
