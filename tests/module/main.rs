@@ -50,7 +50,7 @@ use std::sync::{Arc, Mutex};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use stage::Stage;
-use support::{artefact, keys};
+use support::{artefact, keys, not_run};
 
 /// What a case needs of whoever runs the tests.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ fn main() -> ExitCode {
     let without = run(&WITHOUT_SESSION_KEYRING, &module).is_ok();
     let root = nix::unistd::Uid::effective().is_root();
     let can_run = |case: &Case| without && (root || case.needs == Needs::Anyone);
-    let not_run = all().filter(|case| !can_run(case)).count();
+    let kept_out = all().filter(|case| !can_run(case)).count();
     let shown = Arc::new(Mutex::new(BTreeSet::new()));
     let trials = all().map(|case| {
         let (module, shown) = (module.clone(), Arc::clone(&shown));
@@ -164,16 +164,7 @@ fn main() -> ExitCode {
         Trial::test(case.name.trim_start_matches("module::"), body).with_ignored_flag(!can_run(case))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if !without {
-        println!(
-            "NOT RUN: {not_run} tests. This shell runs in a session keyring, and a process that has one cannot be without \
-             again. Run them from one that has none, for instance: systemd-run --pty -p KeyringMode=inherit make check"
-        );
-    } else if not_run > 0 {
-        println!(
-            "NOT RUN: {not_run} tests need root: other users as callers and targets, other files in /etc and /dev."
-        );
-    }
+    not_run::tell(kept_out, without);
     if conclusion.num_passed == all().count() as u64 && !memcheck::is_on() {
         let wrong = difference::not_shown(&shown.lock().expect("no panic"));
         wrong.iter().for_each(|line| println!("{line}"));

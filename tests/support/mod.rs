@@ -9,6 +9,7 @@ pub mod differences;
 pub mod ids;
 pub mod keys;
 pub mod namespace;
+pub mod not_run;
 pub mod pam;
 pub mod seccomp;
 pub mod trace;

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//! Longer sequences, at random. Those that fail are made as short and simple as they go.
+
+use std::cell::RefCell;
+use std::env;
+use std::hash::{BuildHasher, RandomState};
+
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::sample::select;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+use crate::case::{CALLS, Call, Case, all};
+use crate::rules::compare;
+use crate::run::Runner;
+use crate::tally::Tally;
+
+pub const SEED: &str = "PAM_KEYINIT_SEED";
+
+/// How many sequences come of one seed: the same whoever runs them.
+const OF_A_SEED: u32 = 50;
+
+/// How many there are in all.
+pub fn number() -> u32 {
+    env::var("PAM_KEYINIT_RANDOM").map_or(3000, |number| number.parse().expect("PAM_KEYINIT_RANDOM is a number"))
+}
+
+/// The seed of all.
+pub fn seed() -> u64 {
+    env::var(SEED)
+        .map_or_else(|_| RandomState::new().hash_one(0), |seed| seed.parse().expect("PAM_KEYINIT_SEED is a number"))
+}
+
+/// Twelve places, most of them filled: so a sequence is made shorter by taking calls out anywhere.
+fn sequences() -> impl Strategy<Value = (Case, Vec<Call>)> {
+    let calls = vec(weighted(0.8, select(&CALLS[..])), 12).prop_map(|calls| calls.into_iter().flatten().collect());
+    (select(all().collect::<Vec<_>>()), calls)
+}
+
+/// Compares the share of one of `workers`.
+pub fn compare_some(runner: &mut Runner, worker: usize, workers: usize) -> Tally {
+    let (tally, runner, failure) = (RefCell::new(Tally::default()), RefCell::new(runner), RefCell::new(None));
+    let run = |(case, calls): (Case, Vec<Call>)| {
+        let mut runner = runner.borrow_mut();
+        let mut loaded = runner.load(case);
+        let both = runner.run(&mut loaded, &calls);
+        let comparison = compare(&case, &calls, &both);
+        if comparison.failed {
+            failure.replace(Some((case, calls, both, comparison.last)));
+            return Err(TestCaseError::fail("the modules differ"));
+        }
+        tally.borrow_mut().add(&comparison, 0);
+        Ok(())
+    };
+    let parts = number().div_ceil(OF_A_SEED);
+    for part in (0..parts).skip(worker).step_by(workers) {
+        if worker == 0 && part / workers as u32 % 5 == 0 {
+            eprintln!("{} of {} random sequences", part * OF_A_SEED, number());
+        }
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed().to_le_bytes());
+        bytes[8..12].copy_from_slice(&part.to_le_bytes());
+        let cases = OF_A_SEED.min(number() - part * OF_A_SEED);
+        let config = Config { cases, failure_persistence: None, ..Config::default() };
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let outcome = TestRunner::new_with_rng(config, random).run(&sequences(), run);
+        // The last sequence that failed is the simplest.
+        if let Some((case, calls, both, last)) = failure.take() {
+            tally.borrow_mut().fail(&case, &calls[..last], &both);
+        } else {
+            outcome.expect("no other failure");
+        }
+    }
+    tally.into_inner()
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+//! What may differ: by entries of docs/differences.md, each with where that is, what the C module shows there, and what ours has
+//! to show.
+
+use std::fmt::Write;
+
+use crate::case::{Call, Caller, Case, Start, Users, gid};
+use crate::run::Both;
+use crate::state::{Session, State, Which};
+use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
+
+/// The place of the saved gid among the ids of a state.
+const SAVED_GID: usize = 6;
+
+/// What can be said of a call of a sequence: all up to it, with the states at the start and after each.
+struct Step<'run> {
+    case: &'run Case,
+    users: Users,
+    calls: &'run [Call],
+    theirs: &'run [State],
+    ours: &'run [State],
+}
+
+struct Rule {
+    entry: &'static str,
+    /// Whether from there on the modules go different ways, so that nothing more is to be compared.
+    parts: bool,
+    /// What ours has to show where the C module shows what the entry says of it.
+    ours: fn(&Step) -> Option<State>,
+}
+
+const RULES: [Rule; 7] = [
+    Rule { entry: "dead-keyring", parts: true, ours: dead_keyring },
+    Rule { entry: "saved-gid", parts: false, ours: saved_gid },
+    Rule { entry: "early-end", parts: true, ours: early_end },
+    Rule { entry: "close-counts", parts: true, ours: close_counts },
+    Rule { entry: "force-counts", parts: true, ours: force_counts },
+    Rule { entry: "open-again", parts: true, ours: open_after_revoke },
+    Rule { entry: "open-again", parts: false, ours: open_after_close },
+];
+
+pub fn entries() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.entry)
+}
+
+/// A call that began in a dead session keyring: the C module fails.
+fn dead_keyring(step: &Step) -> Option<State> {
+    let no_keyring_yet = step.ours.iter().rev().skip(1).all(|state| state.session.is_err());
+    let forced = step.case.lines.ask(step.call(), "force");
+    (step.case.start == Start::Revoked && no_keyring_yet && !forced && step.call().makes() && step.they_fail())
+        .then(|| step.new_keyring())
+}
+
+/// The revoke of a keyring of somebody else's, and all calls after it: the user's gid is the C module's saved gid.
+fn saved_gid(step: &Step) -> Option<State> {
+    let [before, after] = step.theirs.last_chunk()?;
+    let revokes = step.call().ends() && before.session.is_ok() && after.session == Err(libc::EKEYREVOKED);
+    (step.is_lost(after) && (revokes || step.is_lost(before))).then(|| step.given_back(after))
+}
+
+/// A close after one too many: the C module has counted that one, and ends the keyring while a session is open.
+fn early_end(step: &Step) -> Option<State> {
+    let mut open = 0_u32;
+    let mut counted = 0_i32;
+    for call in step.calls {
+        match call {
+            Call::Open => (open, counted) = (open + 1, counted + 1),
+            Call::Close => (open, counted) = (open.saturating_sub(1), counted - 1),
+            _ => (),
+        }
+    }
+    let they_revoke = step.given_back(step.theirs.last()?) == step.before().with(Err(libc::EKEYREVOKED));
+    (step.call() == Call::Close && open > 0 && counted <= 0 && they_revoke).then(|| step.before().still(SUCCESS))
+}
+
+/// The close of a line with `revoke` without a session: the C module has not heeded the line.
+fn close_counts(step: &Step) -> Option<State> {
+    let lines = step.case.lines;
+    let revoke_is_news =
+        lines.ask(Call::Close, "revoke") && !lines.ask(Call::Establish, "revoke") && !step.calls.contains(&Call::Open);
+    (step.call() == Call::Close && revoke_is_news && step.they_keep(SUCCESS))
+        .then(|| step.before().with(Err(libc::EKEYREVOKED)))
+}
+
+/// An open where the line of pam_setcred(3) has asked for `force`: the C module leaves the process in its keyring.
+fn force_counts(step: &Step) -> Option<State> {
+    let lines = step.case.lines;
+    let force_is_news = lines.ask(Call::Establish, "force") && !lines.ask(Call::Open, "force");
+    let opened = step.calls.iter().position(|call| call.makes())?;
+    let heeded =
+        step.calls[opened + 1..].iter().any(|call| matches!(call, Call::Refresh | Call::Reinitialize | Call::Delete));
+    (step.call() == Call::Open && force_is_news && heeded && step.they_keep(SUCCESS)).then(|| step.new_keyring())
+}
+
+/// A call after the handle's keyring was revoked: the C module fails.
+fn open_after_revoke(step: &Step) -> Option<State> {
+    let had_one = step.ours.iter().any(|state| state.session.is_ok());
+    let revoked = step.before().session == Err(libc::EKEYREVOKED);
+    (step.call().makes() && had_one && revoked && step.they_fail()).then(|| step.new_keyring())
+}
+
+/// A call after the handle's keyring was left as it is by the last close: the C module uses it again.
+fn open_after_close(step: &Step) -> Option<State> {
+    let made = step.before().session.as_ref().is_ok_and(|session| session.which != Which::OfTheStart);
+    (step.call().makes() && made && step.closed() && step.they_keep(SUCCESS)).then(|| step.new_keyring())
+}
+
+impl Step<'_> {
+    fn call(&self) -> Call {
+        self.calls[self.calls.len() - 1]
+    }
+
+    /// Our state before the call.
+    fn before(&self) -> &State {
+        &self.ours[self.calls.len() - 1]
+    }
+
+    /// Whether the C module's last call has answered `code` and changed nothing, or has given the saved gid back.
+    fn they_keep(&self, code: i32) -> bool {
+        let [.., before, after] = self.theirs else { return false };
+        [before, self.before()].iter().any(|before| *after == before.still(code))
+    }
+
+    /// Whether the C module has made the user's gid the saved gid in this state.
+    fn is_lost(&self, state: &State) -> bool {
+        let user = gid(self.users.user);
+        self.case.caller == Caller::RootForUser && state.ids[SAVED_GID] == user && self.before().ids[SAVED_GID] != user
+    }
+
+    /// This state of the C module's, with the saved gid that was lost.
+    fn given_back(&self, state: &State) -> State {
+        let mut state = state.clone();
+        if self.is_lost(&state) {
+            state.ids[SAVED_GID] = self.before().ids[SAVED_GID];
+        }
+        state
+    }
+
+    fn they_fail(&self) -> bool {
+        self.they_keep(if self.call() == Call::Open { SESSION_ERR } else { CRED_ERR })
+    }
+
+    /// A new session keyring of the user's, and all else as it was.
+    fn new_keyring(&self) -> State {
+        self.before().with(Ok(Session::new(self.users.user)))
+    }
+
+    /// Whether no session and no credentials were open before the last call: a close was the last that counts.
+    fn closed(&self) -> bool {
+        let (mut open, mut closed) = (0_u32, false);
+        for call in &self.calls[..self.calls.len() - 1] {
+            match call {
+                Call::Open => open += 1,
+                Call::Close => open = open.saturating_sub(1),
+                _ => (),
+            }
+            closed = match call {
+                Call::Close if open == 0 => true,
+                call if call.makes() => false,
+                _ => closed,
+            };
+        }
+        closed
+    }
+}
+
+/// What a comparison has come to.
+pub struct Comparison {
+    /// The last call that was compared, counted from 1.
+    pub last: usize,
+    /// The entries by which the modules differ, and after which call.
+    pub differences: Vec<(usize, &'static str)>,
+    /// Whether there they differ without a rule.
+    pub failed: bool,
+}
+
+/// Compares call by call, up to one after which the modules go different ways.
+pub fn compare(case: &Case, calls: &[Call], both: &Both) -> Comparison {
+    let mut comparison =
+        Comparison { last: 0, differences: Vec::new(), failed: both.theirs.first() != both.ours.first() };
+    for number in 1..=calls.len() {
+        if comparison.failed {
+            break;
+        }
+        comparison.last = number;
+        let (Some(theirs), Some(ours)) = (both.theirs.get(..=number), both.ours.get(..=number)) else {
+            comparison.failed = true;
+            break;
+        };
+        if theirs[number] == ours[number] {
+            continue;
+        }
+        let step = Step { case, users: both.users, calls: &calls[..number], theirs, ours };
+        let Some(rule) = RULES.iter().find(|rule| (rule.ours)(&step).as_ref() == ours.last()) else {
+            comparison.failed = true;
+            break;
+        };
+        comparison.differences.push((number, rule.entry));
+        if rule.parts {
+            break;
+        }
+    }
+    comparison
+}
+
+/// The states of both modules after each of the first calls.
+pub fn show(case: &Case, calls: &[Call], both: &Both) -> String {
+    let mut text = case.to_string();
+    for number in 0..=calls.len() {
+        let [theirs, ours] = [&both.theirs, &both.ours]
+            .map(|states| states.get(number).map_or_else(|| "the process has ended".to_owned(), State::to_string));
+        let call = if number == 0 { "at the start".to_owned() } else { format!("{:?}", calls[number - 1]) };
+        match theirs == ours {
+            true => write!(text, "\n    {call}\n        both {ours}"),
+            false => write!(text, "\n    {call}\n        C    {theirs}\n        ours {ours}"),
+        }
+        .expect("a string");
+    }
+    text
+}

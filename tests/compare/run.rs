@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+//! Runs sequences of calls with both modules, each in a process of its own.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::iter::{Cycle, StepBy};
+use std::ops::Range;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, User, alarm, fork, pipe};
+use tempfile::TempDir;
+
+use crate::case::{Call, Case, LINES, Lines, Start, Users, gid};
+use crate::state::{State, after_each};
+use crate::support::pam::Pam;
+use crate::support::seccomp::refuse;
+use crate::support::{keys, namespace};
+
+/// Users of the sequences, three for each: their quotas of keys are used in turn.
+const UIDS: Range<u32> = 4400..4499;
+
+/// How many keyrings may be made until it is the next users' turn, of a quota of 200.
+const KEYRINGS: usize = 160;
+
+/// What both modules did in a sequence: the states at the start and after each call. Where there are fewer, the process has
+/// ended before.
+pub struct Both {
+    pub users: Users,
+    pub theirs: Vec<State>,
+    pub ours: Vec<State>,
+}
+
+/// Runs sequences, one case after the other, in namespaces of its own.
+pub struct Runner {
+    directory: TempDir,
+    uids: Cycle<StepBy<Range<u32>>>,
+    made: usize,
+}
+
+/// Both modules, loaded and not called yet.
+pub struct Loaded {
+    case: Case,
+    users: Users,
+    theirs: Pam,
+    ours: Pam,
+}
+
+impl Runner {
+    /// One of `workers` that run at the same time, with the C module and ours.
+    pub fn new(worker: usize, workers: usize, modules: [&Path; 2]) -> Runner {
+        let directory = tempfile::tempdir().expect("a directory");
+        set_stage(directory.path(), modules);
+        let first = UIDS.start as usize + 3 * worker;
+        let uids = (first as u32..UIDS.end - 2).step_by(3 * workers).cycle();
+        Runner { directory, uids, made: 0 }
+    }
+
+    pub fn load(&mut self, case: Case) -> Loaded {
+        self.made = 0;
+        let first = self.uids.next().expect("endless");
+        wait_for_room(first);
+        let users = case.users(first);
+        let name = if users.user == 0 { "root".to_owned() } else { format!("u{}", users.user) };
+        let start = |module| Pam::start(self.directory.path(), &service(module, case.lines), Some(name.as_bytes()));
+        Loaded { case, users, theirs: start(0), ours: start(1) }
+    }
+
+    /// Does `calls`, and leaves the modules loaded and not called.
+    pub fn run(&mut self, loaded: &mut Loaded, calls: &[Call]) -> Both {
+        self.made += 2 * (calls.len() + 1);
+        if self.made > KEYRINGS {
+            *loaded = self.load(loaded.case);
+        }
+        let Loaded { case, users, theirs, ours } = loaded;
+        let [theirs, ours] = [theirs, ours].map(|pam| in_process(pam, case.start, *users, calls));
+        Both { users: *users, theirs, ours }
+    }
+}
+
+/// The kernel forgets keyrings later than their last process goes.
+fn wait_for_room(first: u32) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while (first..first + 3).any(|uid| keys::quota(uid).used > 40) {
+        assert!(Instant::now() < end, "the kernel does not forget the keys of {first}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The service with these lines, of one of the two modules.
+fn service(module: usize, lines: &Lines) -> String {
+    format!("{module} {} {} {}", lines.times, lines.auth, lines.session)
+}
+
+fn set_stage(directory: &Path, modules: [&Path; 2]) {
+    namespace::user_namespace();
+    namespace::mount_namespace();
+    let passwd = UIDS.map(|uid| format!("u{uid}:x:{uid}:{}::/:\n", gid(uid))).collect::<String>();
+    let files =
+        [("/etc/passwd", format!("root:x:0:0::/:\n{passwd}")), ("/etc/nsswitch.conf", "passwd: files\n".into())];
+    for (number, (over, text)) in files.iter().enumerate() {
+        let file = directory.join(number.to_string());
+        fs::write(&file, text).expect("a file");
+        mount(Some(&file), *over, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
+    }
+    // Nothing is logged.
+    mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("a tmpfs");
+    for (number, module) in modules.iter().enumerate() {
+        for lines in &LINES {
+            // Both lines are run, and the first answer other than success is that of the call.
+            let line =
+                |kind, arguments| format!("{kind} [default=ok] {} {arguments}\n", module.display()).repeat(lines.times);
+            let text = line("auth", lines.auth) + &line("session", lines.session);
+            fs::write(directory.join(service(number, lines)), text).expect("a service file");
+        }
+    }
+    fs::write(directory.join("other"), "").expect("a file");
+    // What takes most of the time of each process: libpam tells the kernel's audit of each call, and libc reads nsswitch.conf.
+    refuse(&[(libc::SYS_socket, Vec::new())], libc::EAFNOSUPPORT);
+    User::from_name("root").expect("the passwd file");
+}
+
+/// Does `calls` in a process of its own.
+fn in_process(pam: &mut Pam, start: Start, users: Users, calls: &[Call]) -> Vec<State> {
+    let (from, to) = pipe().expect("a pipe");
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.expect("a process") {
+        ForkResult::Child => {
+            alarm::set(10); // the end of a call that hangs
+            let states = after_each(pam, start, users, calls);
+            let text = serde_json::to_vec(&states).expect("JSON");
+            File::from(to).write_all(&text).expect("a pipe");
+            // SAFETY: ends the process at once.
+            unsafe { libc::_exit(0) };
+        }
+        ForkResult::Parent { child } => {
+            drop(to);
+            let mut text = Vec::new();
+            File::from(from).read_to_end(&mut text).expect("a pipe");
+            waitpid(child, None).expect("a child");
+            serde_json::from_slice(&text).unwrap_or_default()
+        }
+    }
+}
