@@ -17,7 +17,8 @@ pub enum Call {
 }
 use Call::*;
 
-/// A sequence that differs is made shorter, and then of calls that stand further left.
+/// First those that neither open nor end anything. A sequence that differs is made shorter, and then of calls that stand
+/// further left.
 pub const CALLS: [Call; 7] = [Authenticate, Refresh, Reinitialize, Open, Close, Establish, Delete];
 
 impl Call {

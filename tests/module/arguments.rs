@@ -4,7 +4,7 @@
 use crate::Stage;
 use crate::stage::{DEBUG, WARNING, assert_own_keyring, assert_revoked, live_session, with_real_ids};
 use crate::support::keys;
-use crate::support::pam::{ESTABLISH, SUCCESS};
+use crate::support::pam::{ESTABLISH, IGNORE, REFRESH, REINITIALIZE, SUCCESS};
 
 crate::cases! {
     Anyone:
@@ -13,6 +13,7 @@ crate::cases! {
         every_unknown_argument_is_named => "unknown-argument"
         an_argument_cannot_forge_a_line_of_the_log
         what_one_line_asks_for_counts_for_the_others
+        a_line_that_renews_credentials_counts
         nothing_carries_over_to_another_handle => "nothing-carries-over"
         without_revoke_another_handle_revokes_nothing => "nothing-carries-over"
         debug_tells_what_is_done
@@ -80,6 +81,17 @@ fn what_one_line_asks_for_counts_for_the_others(stage: &Stage) {
         assert_eq!(pam.open(), SUCCESS, "force still counts");
         assert_own_keyring(stage.user);
     });
+}
+
+fn a_line_that_renews_credentials_counts(stage: &Stage) {
+    for renew in [REFRESH, REINITIALIZE] {
+        let own = with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
+        let mut pam = stage.login(stage.user, &["auth MODULE force", "session MODULE"]);
+        assert_eq!([pam.open(), pam.setcred(renew)], [SUCCESS, IGNORE]);
+        assert_eq!(live_session(), own, "nobody has asked for force yet");
+        assert_eq!(pam.open(), SUCCESS);
+        stage.differs("force-counts", || assert_ne!(assert_own_keyring(stage.user), own));
+    }
 }
 
 fn nothing_carries_over_to_another_handle(stage: &Stage) {

@@ -13,6 +13,7 @@ crate::cases! {
         without_revoke_the_keyring_stays
         a_process_left_behind_finds_the_keyring_revoked
         sessions_are_counted
+        a_close_without_a_session_does_not_count
         a_handle_opens_again_with_a_fresh_keyring => "open-again"
         with_force_a_handle_opens_again_with_a_fresh_keyring
         without_revoke_too_a_handle_opens_again_with_a_fresh_keyring => "open-again"
@@ -50,6 +51,16 @@ fn a_process_left_behind_finds_the_keyring_revoked(stage: &Stage) {
     assert_eq!(pam.close(), SUCCESS);
     left.go_on();
     plain.go_on();
+}
+
+fn a_close_without_a_session_does_not_count(stage: &Stage) {
+    let mut pam = stage.session("force revoke");
+    assert_eq!([pam.close(), pam.open(), pam.open()], [SUCCESS; 3]);
+    let keyring = assert_own_keyring(stage.user);
+    assert_eq!(pam.close(), SUCCESS);
+    stage.differs("early-end", || assert_eq!(live_session(), keyring, "one session is still open"));
+    assert_eq!(pam.close(), SUCCESS);
+    assert_revoked(keyring);
 }
 
 fn sessions_are_counted(stage: &Stage) {
