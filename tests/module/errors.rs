@@ -7,6 +7,7 @@ use crate::stage::{
     ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, Who, assert_own_keyring, assert_revoked, ids, in_child,
     in_the_name_of, live_session, with_real_ids,
 };
+use crate::support::ids::{SYS_setregid, SYS_setresgid, SYS_setresuid, SYS_setreuid};
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
 use crate::support::seccomp::{Call, keyctl, refuse};
@@ -212,12 +213,12 @@ pub fn use_up_the_quota(who: Who) {
 
 /// The change to `uid` as the real one, by whatever system call.
 fn change_of_uid(uid: u32) -> [Call; 2] {
-    [libc::SYS_setresuid, libc::SYS_setreuid].map(|number| (number, vec![(0, uid)]))
+    [SYS_setresuid, SYS_setreuid].map(|number| (number, vec![(0, uid)]))
 }
 
 /// The change to `gid` as the real one.
 fn change_of_gid(gid: u32) -> [Call; 2] {
-    [libc::SYS_setresgid, libc::SYS_setregid].map(|number| (number, vec![(0, gid)]))
+    [SYS_setresgid, SYS_setregid].map(|number| (number, vec![(0, gid)]))
 }
 
 fn ids_that_cannot_be_taken_on_leave_everything_as_it_was(stage: &Stage) {

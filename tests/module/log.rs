@@ -131,6 +131,11 @@ fn a_line_for_a_full_log_waits_until_it_is_read(stage: &Stage) {
 
 /// Whether a process is in sendto(2), proc(5): a process that is not in a system call is "running".
 fn is_sending(process: Pid) -> bool {
+    #[cfg(not(target_arch = "x86"))]
+    use libc::SYS_sendto;
+    // libc's way to it on i386, socketcall(2).
+    #[cfg(target_arch = "x86")]
+    use libc::SYS_socketcall as SYS_sendto;
     let call = fs::read_to_string(format!("/proc/{process}/syscall")).expect("/proc");
-    call.split(' ').next().is_some_and(|number| number == libc::SYS_sendto.to_string())
+    call.split(' ').next().is_some_and(|number| number == SYS_sendto.to_string())
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! The system calls of the module, and what comes of it when the kernel refuses one (contract, section 5).
 
+use std::ffi::c_long;
+
 use libc::{
     EACCES, EAGAIN, EDQUOT, EINTR, EINVAL, EKEYEXPIRED, EKEYREVOKED, ENFILE, ENOKEY, ENOMEM, ENOSYS, EPERM,
     KEYCTL_DESCRIBE, KEYCTL_GET_KEYRING_ID, KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_LINK, KEYCTL_READ, KEYCTL_REVOKE,
@@ -8,6 +10,7 @@ use libc::{
 };
 
 use crate::stage::{CRITICAL, DEBUG, ERROR, NOTICE, Who};
+use crate::support::ids;
 use crate::support::keys::{SESSION, USER, USER_SESSION};
 use crate::support::trace::SystemCall;
 
@@ -69,14 +72,14 @@ pub fn all() -> Vec<Call> {
 }
 
 /// The numbers of the system calls that they are made by.
-pub const NUMBERS: [i64; 8] = [
-    libc::SYS_getresgid,
-    libc::SYS_getresuid,
+pub const NUMBERS: [c_long; 8] = [
+    ids::SYS_getresgid,
+    ids::SYS_getresuid,
     libc::SYS_capget,
-    libc::SYS_setfsgid,
-    libc::SYS_setfsuid,
-    libc::SYS_setresgid,
-    libc::SYS_setresuid,
+    ids::SYS_setfsgid,
+    ids::SYS_setfsuid,
+    ids::SYS_setresgid,
+    ids::SYS_setresuid,
     libc::SYS_keyctl,
 ];
 
@@ -99,13 +102,13 @@ pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
         })
     };
     match call.number {
-        libc::SYS_getresgid => Some(LookAtIds(Kind::Gid)),
-        libc::SYS_getresuid => Some(LookAtIds(Kind::Uid)),
+        ids::SYS_getresgid => Some(LookAtIds(Kind::Gid)),
+        ids::SYS_getresuid => Some(LookAtIds(Kind::Uid)),
         libc::SYS_capget => Some(LookAtCapabilities),
-        libc::SYS_setfsgid => set_filesystem_id(Kind::Gid),
-        libc::SYS_setfsuid => set_filesystem_id(Kind::Uid),
-        libc::SYS_setresgid => set_id(Kind::Gid, who.gid),
-        libc::SYS_setresuid => set_id(Kind::Uid, who.uid),
+        ids::SYS_setfsgid => set_filesystem_id(Kind::Gid),
+        ids::SYS_setfsuid => set_filesystem_id(Kind::Uid),
+        ids::SYS_setresgid => set_id(Kind::Gid, who.gid),
+        ids::SYS_setresuid => set_id(Kind::Uid, who.uid),
         libc::SYS_keyctl => match (first.unsigned_abs(), second) {
             (KEYCTL_GET_KEYRING_ID, SESSION) => Some(LookAtSession),
             (KEYCTL_GET_KEYRING_ID, USER_SESSION) => Some(LookAtUserSession),

@@ -21,6 +21,7 @@ use crate::probe::{SHELL, Switchboard};
 use crate::support::artefact;
 use crate::support::child::PATIENCE;
 pub use crate::support::child::{Started, Waiting, in_child, leave_behind, say_where, wait_for_room, wait_until};
+use crate::support::ids::{SYS_setfsgid, SYS_setfsuid, SYS_setresgid, SYS_setresuid};
 pub use crate::support::ids::{become_ids, ids, ids_of, set_ids};
 use crate::support::keys;
 pub use crate::support::namespace::bind;
@@ -311,22 +312,22 @@ fn device_log(directory: &Path) -> UnixDatagram {
 
 pub fn set_fs_uid(uid: u32) {
     // SAFETY: takes a number only.
-    unsafe { libc::syscall(libc::SYS_setfsuid, uid) };
+    unsafe { libc::syscall(SYS_setfsuid, uid) };
 }
 
 pub fn set_fs_gid(gid: u32) {
     // SAFETY: takes a number only.
-    unsafe { libc::syscall(libc::SYS_setfsgid, gid) };
+    unsafe { libc::syscall(SYS_setfsgid, gid) };
 }
 
 /// Does something under the real ids of `who`.
 pub fn with_real_ids<T>(who: Who, body: impl FnOnce() -> T) -> T {
     let before = ids();
-    set_ids(libc::SYS_setresgid, [who.gid.into(), -1, -1]);
-    set_ids(libc::SYS_setresuid, [who.uid.into(), -1, -1]);
+    set_ids(SYS_setresgid, [who.gid.into(), -1, -1]);
+    set_ids(SYS_setresuid, [who.uid.into(), -1, -1]);
     let result = body();
-    set_ids(libc::SYS_setresuid, [before[0].into(), -1, -1]);
-    set_ids(libc::SYS_setresgid, [before[4].into(), -1, -1]);
+    set_ids(SYS_setresuid, [before[0].into(), -1, -1]);
+    set_ids(SYS_setresgid, [before[4].into(), -1, -1]);
     result
 }
 

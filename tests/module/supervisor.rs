@@ -4,6 +4,7 @@
 //! A filter's answer stays for the life of a process, [`refuse`](crate::support::seccomp::refuse). This one asks a thread of the
 //! test, so it can be seen what comes after a refusal.
 
+use std::ffi::c_long;
 use std::io;
 use std::mem::{self, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -28,7 +29,7 @@ struct Plan {
 
 impl Supervisor {
     /// From now on the supervisor sees all calls of the calling thread that have one of these numbers.
-    pub fn new(numbers: &[i64]) -> Supervisor {
+    pub fn new(numbers: &[c_long]) -> Supervisor {
         let plan = Arc::new(Mutex::new(Plan::default()));
         let (sender, receiver) = mpsc::channel::<OwnedFd>();
         let theirs = Arc::clone(&plan);
@@ -58,7 +59,7 @@ fn supervise(listener: &OwnedFd, plan: &Mutex<Plan>) {
         if unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notice) } == -1 {
             continue; // interrupted
         }
-        let call = SystemCall { number: notice.data.nr.into(), arguments: notice.data.args };
+        let call = SystemCall { number: c_long::from(notice.data.nr), arguments: notice.data.args };
         let error = plan.lock().expect("no panic").errno_of(call);
         let mut answer = libc::seccomp_notif_resp {
             id: notice.id,
@@ -81,7 +82,7 @@ impl Plan {
 }
 
 /// Puts the calling thread under a filter that asks at the descriptor that this returns.
-fn listen(numbers: &[i64]) -> OwnedFd {
+fn listen(numbers: &[c_long]) -> OwnedFd {
     let calls: Vec<Call> = numbers.iter().map(|&number| (number, Vec::new())).collect();
     let mut program: BpfProgram = filter(&calls, SeccompAction::Trace(0));
     // seccompiler knows no supervisor: its answer for tracers stands where the one for supervisors is to be.

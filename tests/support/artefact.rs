@@ -42,7 +42,11 @@ fn cargo_build(target: &Path, options: &[&str]) {
 
 /// Where the system keeps its own pam_keyinit.so.
 pub fn installed() -> PathBuf {
-    let multiarch = format!("/usr/lib/{}-linux-gnu/security", std::env::consts::ARCH);
+    let architecture = match std::env::consts::ARCH {
+        "x86" => "i386",
+        same => same,
+    };
+    let multiarch = format!("/usr/lib/{architecture}-linux-gnu/security");
     let mut there = [&*multiarch, "/usr/lib64/security", "/lib/security", "/usr/lib/security"]
         .map(|directory| Path::new(directory).join("pam_keyinit.so"))
         .into_iter()

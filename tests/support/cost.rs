@@ -2,6 +2,7 @@
 //! What a login costs: where it is measured, the system calls of the module and its instructions.
 
 use std::env;
+use std::ffi::c_long;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::ids;
 use super::namespace::{mount_namespace, put_over, user_namespace};
 use super::pam::{Pam, SUCCESS};
 use super::trace;
@@ -161,21 +163,21 @@ impl Instructions {
 }
 
 /// What only a module makes that changes ids and keyrings.
-const IDS_AND_KEYS: [i64; 19] = [
+const IDS_AND_KEYS: [c_long; 19] = [
     libc::SYS_getuid,
     libc::SYS_geteuid,
-    libc::SYS_getresuid,
+    ids::SYS_getresuid,
     libc::SYS_getgid,
     libc::SYS_getegid,
-    libc::SYS_getresgid,
+    ids::SYS_getresgid,
     libc::SYS_setuid,
-    libc::SYS_setreuid,
-    libc::SYS_setresuid,
-    libc::SYS_setfsuid,
+    ids::SYS_setreuid,
+    ids::SYS_setresuid,
+    ids::SYS_setfsuid,
     libc::SYS_setgid,
-    libc::SYS_setregid,
-    libc::SYS_setresgid,
-    libc::SYS_setfsgid,
+    ids::SYS_setregid,
+    ids::SYS_setresgid,
+    ids::SYS_setfsgid,
     libc::SYS_capget,
     libc::SYS_capset,
     libc::SYS_keyctl,

@@ -5,6 +5,18 @@ use std::ffi::c_long;
 use std::fs;
 use std::io;
 
+// The first id calls of 32-bit kernels have ids of 16 bits; these have 32.
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+pub use libc::{
+    SYS_getresgid, SYS_getresuid, SYS_setfsgid, SYS_setfsuid, SYS_setregid, SYS_setresgid, SYS_setresuid, SYS_setreuid,
+};
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+pub use libc::{
+    SYS_getresgid32 as SYS_getresgid, SYS_getresuid32 as SYS_getresuid, SYS_setfsgid32 as SYS_setfsgid,
+    SYS_setfsuid32 as SYS_setfsuid, SYS_setregid32 as SYS_setregid, SYS_setresgid32 as SYS_setresgid,
+    SYS_setresuid32 as SYS_setresuid, SYS_setreuid32 as SYS_setreuid,
+};
+
 /// All ids of the thread: real, effective, saved and filesystem uid, then gid.
 pub fn ids() -> [u32; 8] {
     ids_of(&fs::read_to_string("/proc/thread-self/status").expect("/proc"))
@@ -22,13 +34,13 @@ pub fn ids_of(status: &str) -> [u32; 8] {
 #[track_caller]
 pub fn set_ids(number: c_long, [real, effective, saved]: [i64; 3]) {
     // SAFETY: takes numbers only.
-    let answer = unsafe { libc::syscall(number, real, effective, saved) };
+    let answer = unsafe { libc::syscall(number, real as c_long, effective as c_long, saved as c_long) };
     assert_eq!(answer, 0, "setres*id {real} {effective} {saved}: {}", io::Error::last_os_error());
 }
 
 /// Makes `uids` and `gids` (real, effective, saved) the thread's.
 #[track_caller]
 pub fn become_ids(uids: [u32; 3], gids: [u32; 3]) {
-    set_ids(libc::SYS_setresgid, gids.map(i64::from));
-    set_ids(libc::SYS_setresuid, uids.map(i64::from));
+    set_ids(SYS_setresgid, gids.map(i64::from));
+    set_ids(SYS_setresuid, uids.map(i64::from));
 }

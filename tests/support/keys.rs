@@ -154,7 +154,7 @@ pub fn request(name: &str) -> io::Result<i32> {
     let name = CString::new(name)?;
     // SAFETY: two strings with their NULs; a null pointer means that nobody is asked to make the key.
     checked(unsafe {
-        libc::syscall(libc::SYS_request_key, c"user".as_ptr(), name.as_ptr(), std::ptr::null::<u8>(), 0_i64)
+        libc::syscall(libc::SYS_request_key, c"user".as_ptr(), name.as_ptr(), std::ptr::null::<u8>(), 0 as libc::c_long)
     })
 }
 

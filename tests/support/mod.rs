@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! What the tests and the demonstration share.
-#![allow(dead_code, reason = "each of them uses a part")]
+#![allow(dead_code, unused_imports, reason = "each of them uses a part")]
 
 pub mod artefact;
 pub mod child;

@@ -30,9 +30,14 @@ pub fn refuse(calls: &[Call], errno: i32) {
 
 /// A filter with this `action` for these calls.
 pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
-    let mut rules = BTreeMap::<c_long, Vec<SeccompRule>>::new();
+    // linux/audit.h
+    const X86_64: u32 = 0xc000_003e;
+    const I386: u32 = 0x4000_0003;
+    let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
     for (number, conditions) in calls {
-        let rules = rules.entry(*number).or_default();
+        #[allow(clippy::useless_conversion, reason = "on 32-bit systems it is none")]
+        let number = i64::from(*number);
+        let rules = rules.entry(number).or_default();
         let conditions: Vec<_> = conditions
             .iter()
             .map(|&(index, value)| {
@@ -44,7 +49,13 @@ pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
             rules.push(SeccompRule::new(conditions).expect("a rule"));
         }
     }
-    let arch = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
+    // seccompiler knows no i386: its program for x86-64 does, once it asks for the other architecture.
+    let arch = if cfg!(target_arch = "x86") { "x86_64" } else { std::env::consts::ARCH };
+    let arch = arch.try_into().expect("an architecture that seccompiler knows");
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch);
-    filter.expect("a filter").try_into().expect("a program")
+    let mut program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    if cfg!(target_arch = "x86") {
+        program.iter_mut().filter(|instruction| instruction.k == X86_64).for_each(|instruction| instruction.k = I386);
+    }
+    program
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A child of the test under ptrace(2), which stops at every system call: to see them, or to be killed there.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_long, c_void};
 use std::mem::MaybeUninit;
 
 use nix::sys::ptrace::{self, Options};
@@ -14,7 +14,7 @@ use super::child::end_with;
 /// A system call, as the kernel sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SystemCall {
-    pub number: i64,
+    pub number: c_long,
     pub arguments: [u64; 6],
 }
 
@@ -26,7 +26,8 @@ pub struct Traced(Pid);
 pub enum Stop {
     Entry {
         call: SystemCall,
-        /// Whether it comes from syscall(3): the module's do, and no other's of a login.
+        /// Whether it comes from syscall(3): the module's do, and no other's of a login. On i386 none seems to: libc lets the
+        /// kernel's own code make them, vdso(7).
         by_syscall: bool,
     },
     Exit,
@@ -73,8 +74,9 @@ impl Traced {
         }
         // SAFETY: it is the entry to a system call, so this is what the kernel has written.
         let entry = unsafe { info.u.entry };
-        let call = SystemCall { number: entry.nr as i64, arguments: entry.args };
-        Stop::Entry { call, by_syscall: function_at(info.instruction_pointer) == Some(c"syscall") }
+        let call = SystemCall { number: entry.nr as c_long, arguments: entry.args };
+        let by_syscall = function_at(info.instruction_pointer) == Some(c"syscall");
+        Stop::Entry { call, by_syscall }
     }
 
     /// Kills it, and waits for its end.
@@ -83,11 +85,6 @@ impl Traced {
         kill(self.0, Signal::SIGKILL).expect("it is there");
         assert_eq!(waitpid(self.0, None), Ok(WaitStatus::Signaled(self.0, Signal::SIGKILL, false)));
     }
-}
-
-/// The system calls that the module makes after `body` has called [`begin`].
-pub fn calls_of_module(body: impl FnOnce()) -> Vec<SystemCall> {
-    calls(body, |_, by_syscall| by_syscall)
 }
 
 /// Of the system calls that are made after `body` has called [`begin`] those that `count`: which it is, and whether it
