@@ -50,10 +50,15 @@ check-reference:
 	PAM_KEYINIT_REFERENCE=1 $(CARGO) test --release --locked --test module
 
 # Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there.
-IN_TRIXIE = $(CARGO) test --release --locked --test module --config 'target."cfg(unix)".runner = "tests/trixie"'
+IN_TRIXIE = $(CARGO) test --release --locked --test module --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
 check-trixie: all
-	$(IN_TRIXIE)
+	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
+	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(IN_TRIXIE) && \
 	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
+
+# Both on i686, in Debian 12, where the module is built too.
+check-i686:
+	tests/ports/i686
 
 # Debian's packages, source and binary. The compiler need not be Debian's, hence -d.
 deb:
@@ -97,4 +102,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-packages check-ports soak deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall docs

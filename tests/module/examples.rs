@@ -87,7 +87,7 @@ impl Promise {
 fn each_example_keeps_its_promise(stage: &Stage) {
     drop(stage.install());
     let store = pam_store(stage).display().to_string();
-    let examples = Path::new("pam.d-examples"); // cargo starts tests beside it, and so does tests/trixie
+    let examples = Path::new("pam.d-examples"); // cargo starts tests beside it, and so does tests/inside
     let files: Vec<_> = [files_of(examples), files_of(&examples.join("snippets"))].concat();
     for (name, text) in &files {
         let promise = Promise::of(text);
