@@ -100,7 +100,14 @@ pub fn set_thread_real_id(kind: &Kind, id: u32) -> Result<(), c_int> {
 /// refused before anything is changed. A user's may be: it becomes the real id only.
 pub fn set_thread_fs_id(kind: &Kind, id: u32) -> Result<u32, c_int> {
     // SAFETY: takes a number only.
-    Ok(checked(unsafe { libc::syscall(kind.set_fs, id as c_long) })? as u32)
+    match checked(unsafe { libc::syscall(kind.set_fs, id as c_long) }) {
+        // On 32-bit systems libc takes an id from 4294963201 on for an errno. It is one of the thread's, or it is an errno.
+        Err(errno) if cfg!(target_pointer_width = "32") => {
+            let id = errno.wrapping_neg() as u32;
+            if thread_ids(kind)?.contains(&id) { Ok(id) } else { Err(errno) }
+        }
+        answer => Ok(answer? as u32),
+    }
 }
 
 /// Whether the calling thread may set ids of this kind freely, capget(2). If that cannot be seen, it may not.
