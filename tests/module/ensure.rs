@@ -3,8 +3,8 @@
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, CAROL, ERROR, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids, live_session,
-    session, wait_until, with_real_ids,
+    ALICE, BOB, CAROL, ERROR, LAST, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids,
+    live_session, session, wait_until, with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{CONV_ERR, ESTABLISH, SESSION_ERR, SUCCESS, USER_UNKNOWN};
@@ -150,8 +150,6 @@ fn root_has_a_keyring_too(stage: &Stage) {
 }
 
 fn ids_over_16_bits_are_kept_whole(stage: &Stage) {
-    const LAST: Who = Who { name: "last", uid: u32::MAX - 1, gid: u32::MAX - 1 };
-    stage.passwd(&["last:x:4294967294:4294967294::/:/bin/sh"]);
     for who in [CAROL, LAST] {
         assert_eq!(stage.login(who, &["session MODULE force"]).open(), SUCCESS);
         assert_own_keyring(who);

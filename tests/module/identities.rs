@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, ERROR, FRANK, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids, in_child, live_session,
-    set_fs_gid, set_fs_uid,
+    ALICE, BOB, CAROL, ERROR, FRANK, LAST, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, ids, in_child,
+    live_session, set_fs_gid, set_fs_uid,
 };
 use crate::support::pam::{DELETE, ESTABLISH, IGNORE, REFRESH, SESSION_ERR, SUCCESS};
 
@@ -78,7 +78,7 @@ fn a_caller_keeps_its_ids_for_itself(stage: &Stage) {
 }
 
 fn every_caller_keeps_its_ids(stage: &Stage) {
-    let (a, b) = (ALICE, BOB);
+    let (a, b, c, last) = (ALICE, BOB, CAROL, LAST);
     // Real, effective and saved uid, then gid, of the caller; who logs in; and what is different with the C module at the
     // start and at the end.
     for (uids, gids, who, start, end) in [
@@ -95,12 +95,21 @@ fn every_caller_keeps_its_ids(stage: &Stage) {
         ([0, 0, a.uid], [0, 0, a.gid], b, Some("ids-lost"), Some("ids-lost")),
         ([b.uid, a.uid, b.uid], [b.gid, a.gid, b.gid], a, Some("ids-lost"), Some("ids-lost")),
         ([0, 0, 0], [0, a.gid, a.gid], b, None, None),
+        // Over 16 bits, and over 31: a system call of 32 bits that answers with such an id looks as if it failed.
+        ([0, 0, 0], [0, 0, 0], c, None, Some("saved-gid")),
+        ([0, 0, 0], [0, 0, 0], last, None, Some("saved-gid")),
+        ([c.uid, 0, 0], [c.gid; 3], last, None, Some("saved-gid")),
+        ([last.uid, 0, 0], [last.gid; 3], c, None, Some("saved-gid")),
+        ([last.uid; 3], [last.gid; 3], last, None, None),
+        ([0, last.uid, 0], [0, last.gid, 0], last, Some("ids-lost"), Some("ids-lost")),
+        ([0, 0, 0], [last.gid; 3], a, None, Some("saved-gid")),
     ] {
         for (go_through, entry) in [(go_through_the_start as fn(&Stage, Who), start), (go_through_the_end, end)] {
             in_child(|| {
                 become_ids(uids, gids);
                 stage.may_differ(entry, || go_through(stage, who));
             });
+            stage.log(); // the C module has something to say, and would wait for room
         }
     }
 }
@@ -165,6 +174,7 @@ fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
         ([ALICE.uid; 3], [ALICE.gid; 3], Some("saved-gid")),
         ([ROOT.uid, ALICE.uid, 0], [ALICE.gid; 3], Some("ids-lost")),
         ([FRANK.uid, ALICE.uid, ALICE.uid], [FRANK.gid, ALICE.gid, ALICE.gid], None),
+        ([LAST.uid; 3], [LAST.gid; 3], Some("saved-gid")),
     ] {
         in_child(|| {
             become_capable(uids, gids);

@@ -5,7 +5,7 @@ use std::ffi::CString;
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
+    ALICE, BOB, LAST, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
     live_session, session, with_real_ids,
 };
 use crate::support::artefact;
@@ -144,8 +144,6 @@ fn own_replaces_another_user_s_user_session_keyring(stage: &Stage) {
 
 /// The kernel describes the owner by a negative number.
 fn own_keeps_a_keyring_of_a_uid_over_31_bits(stage: &Stage) {
-    const LAST: Who = Who { name: "last", uid: u32::MAX - 1, gid: u32::MAX - 1 };
-    stage.passwd(&["last:x:4294967294:4294967294::/:/bin/sh"]);
     let own = join_as(LAST);
     assert_eq!(stage.login(LAST, &["session MODULE own"]).open(), SUCCESS);
     assert_eq!(live_session(), own);

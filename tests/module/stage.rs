@@ -38,6 +38,8 @@ pub const ERIN: Who = Who { name: "erin", uid: 4004, gid: 5004 };
 pub const FRANK: Who = Who { name: "frank", uid: 4005, gid: 5005 };
 /// Ids over 16 bits.
 pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
+/// The last ids that there are: 4294967295 stands for none.
+pub const LAST: Who = Who { name: "last", uid: u32::MAX - 1, gid: u32::MAX - 1 };
 /// Who log in by programs, many times: with a quota each.
 pub const SEVERAL: [Who; 15] = [
     Who { name: "ivan", uid: 4301, gid: 5301 },
@@ -128,7 +130,7 @@ impl Stage {
     /// Puts a passwd file with the stage's users and `more` lines in the place of the system's.
     pub fn passwd(&self, more: &[impl Display]) {
         let mut text = String::new();
-        let users = [ROOT, ALICE, BOB, DAVE, ERIN, FRANK, CAROL];
+        let users = [ROOT, ALICE, BOB, DAVE, ERIN, FRANK, CAROL, LAST];
         for Who { name, uid, gid } in users.into_iter().chain(SEVERAL) {
             writeln!(text, "{name}:x:{uid}:{gid}::/:{}", self.directory.join(SHELL).display()).expect("a string");
         }
