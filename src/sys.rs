@@ -96,12 +96,11 @@ pub fn set_thread_real_id(kind: &Kind, id: u32) -> Result<(), c_int> {
 
 /// Sets the filesystem id of the calling thread and returns the one before, setfsuid(2). 4294967295 changes nothing.
 /// The kernel itself reports no failure, but a seccomp filter may answer with one. On 32-bit an answer of 4294963201 and
-/// more looks like one to libc, measured on i386, and so to us: where the caller's own filesystem id is that high, it is
-/// refused before anything is changed. A user's may be: it becomes the real id only.
+/// more looks like one to libc, measured on i386: it is an id if the thread has it as real, effective or saved one. Where
+/// only the filesystem id is that high, the caller is refused before anything is changed.
 pub fn set_thread_fs_id(kind: &Kind, id: u32) -> Result<u32, c_int> {
     // SAFETY: takes a number only.
     match checked(unsafe { libc::syscall(kind.set_fs, id as c_long) }) {
-        // On 32-bit systems libc takes an id from 4294963201 on for an errno. It is one of the thread's, or it is an errno.
         Err(errno) if cfg!(target_pointer_width = "32") => {
             let id = errno.wrapping_neg() as u32;
             if thread_ids(kind)?.contains(&id) { Ok(id) } else { Err(errno) }
