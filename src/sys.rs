@@ -97,7 +97,7 @@ pub fn set_thread_real_id(kind: &Kind, id: u32) -> Result<(), c_int> {
 /// Sets the filesystem id of the calling thread and returns the one before, setfsuid(2). 4294967295 changes nothing.
 /// The kernel itself reports no failure, but a seccomp filter may answer with one. On 32-bit an answer of 4294963201 and
 /// more looks like one to libc, measured on i386: it is an id if the thread has it as real, effective or saved one. Where
-/// only the filesystem id is that high, the caller is refused before anything is changed.
+/// only the filesystem id is that high, the caller is refused before anything is changed, and the log has the id as errno.
 pub fn set_thread_fs_id(kind: &Kind, id: u32) -> Result<u32, c_int> {
     // SAFETY: takes a number only.
     match checked(unsafe { libc::syscall(kind.set_fs, id as c_long) }) {
