@@ -31,7 +31,7 @@ check:
 	tests/needs
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
-	$(CARGO) test --release --locked
+	$(CARGO) test --release --locked --no-fail-fast
 	PAM_KEYINIT_MEMCHECK=1 $(CARGO) test --release --locked --test module
 
 # The load of `make check`, in full, with the figures that docs/reliability.md has.
