@@ -6,8 +6,6 @@ use std::io::{Read, Write};
 use std::iter::{Cycle, StepBy};
 use std::ops::Range;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::wait::waitpid;
@@ -16,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::case::{Call, Case, LINES, Lines, Start, Users, gid};
 use crate::state::{State, after_each};
+use crate::support::child::wait_until;
 use crate::support::pam::Pam;
 use crate::support::seccomp::refuse;
 use crate::support::{keys, namespace};
@@ -83,11 +82,7 @@ impl Runner {
 
 /// The kernel forgets keyrings later than their last process goes.
 fn wait_for_room(first: u32) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while (first..first + 3).any(|uid| keys::quota(uid).used > 40) {
-        assert!(Instant::now() < end, "the kernel does not forget the keys of {first}");
-        thread::sleep(Duration::from_millis(2));
-    }
+    wait_until("room in the quotas", || (first..first + 3).all(|uid| keys::quota(uid).used <= 40));
 }
 
 /// The service with these lines, of one of the two modules.
@@ -99,13 +94,8 @@ fn set_stage(directory: &Path, modules: [&Path; 2]) {
     namespace::user_namespace();
     namespace::mount_namespace();
     let passwd = UIDS.map(|uid| format!("u{uid}:x:{uid}:{}::/:\n", gid(uid))).collect::<String>();
-    let files =
-        [("/etc/passwd", format!("root:x:0:0::/:\n{passwd}")), ("/etc/nsswitch.conf", "passwd: files\n".into())];
-    for (number, (over, text)) in files.iter().enumerate() {
-        let file = directory.join(number.to_string());
-        fs::write(&file, text).expect("a file");
-        mount(Some(&file), *over, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
-    }
+    namespace::put_over(directory, "/etc/passwd", &format!("root:x:0:0::/:\n{passwd}"));
+    namespace::put_over(directory, "/etc/nsswitch.conf", "passwd: files\n");
     // Nothing is logged.
     mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("a tmpfs");
     for (number, module) in modules.iter().enumerate() {
