@@ -73,15 +73,19 @@ fn handles(bench: &Bench) -> Vec<Measured> {
 /// A session of a handle that has had so many, on average over the last tenth of them. The C module's 10,000 would take
 /// more than a minute.
 fn sessions(bench: &Bench) -> Vec<Measured> {
+    let modules = [OURS, THEIRS, NOTHING];
     let mut measured = Vec::new();
-    for module in [OURS, THEIRS, NOTHING] {
-        let most = if module == THEIRS { 3000 } else { 10_000 };
-        for (counts, rounds) in [(&[1, 3, 10, 30, 100][..], 50), (&[300, 1000, 3000, 10_000], 3)] {
-            let counts: Vec<usize> = counts.iter().copied().filter(|&count| count <= most).collect();
-            let round = |_| in_process(|| at(&bench.services[module], &counts));
-            let rounds: Vec<Vec<f64>> = (0..rounds).map(round).collect();
-            for (index, count) in counts.into_iter().enumerate() {
-                measured.push((module, count, Spread::of(rounds.iter().map(|round| round[index]).collect())));
+    for (counts, rounds) in [(&[1, 3, 10, 30, 100][..], 50), (&[300, 1000, 3000, 10_000], 5)] {
+        let counts = modules.map(|module| {
+            let most = if module == THEIRS { 3000 } else { 10_000 };
+            counts.iter().copied().filter(|&count| count <= most).collect::<Vec<usize>>()
+        });
+        let round = |_| modules.map(|module| in_process(|| at(&bench.services[module], &counts[module])));
+        let rounds: Vec<[Vec<f64>; 3]> = (0..rounds).map(round).collect();
+        for module in modules {
+            for (index, &count) in counts[module].iter().enumerate() {
+                let spread = Spread::of(rounds.iter().map(|round| round[module][index]).collect());
+                measured.push((module, count, spread));
             }
         }
     }

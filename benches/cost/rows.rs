@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::samples::{Samples, Spread, Users, in_process, time, time_in_process};
 use crate::support::cost::{Service, UIDS, name, session};
-use crate::support::ids::set_ids;
+use crate::support::ids::{SYS_setresgid, SYS_setresuid, set_ids};
 use crate::support::keys;
 use crate::{Bench, NAMES, NOTHING, OURS, THEIRS};
 
@@ -143,14 +143,14 @@ fn look_up(uid: u32) {
 /// What a login by root cannot do without.
 fn bare_system_calls(uid: u32) {
     if uid != 0 {
-        set_ids(libc::SYS_setresgid, [uid.into(), -1, -1]);
-        set_ids(libc::SYS_setresuid, [uid.into(), -1, -1]);
+        set_ids(SYS_setresgid, [uid.into(), -1, -1]);
+        set_ids(SYS_setresuid, [uid.into(), -1, -1]);
     }
     let keyring = keys::join(None).expect("a keyring");
     keys::link(keys::USER, keys::SESSION).expect("a link");
     if uid != 0 {
-        set_ids(libc::SYS_setresuid, [0, -1, -1]);
-        set_ids(libc::SYS_setresgid, [0, -1, -1]);
+        set_ids(SYS_setresuid, [0, -1, -1]);
+        set_ids(SYS_setresgid, [0, -1, -1]);
     }
     keys::revoke(keyring).expect("revoked");
 }
@@ -227,8 +227,6 @@ fn quartiles(row: &Row) -> String {
 
 /// The rows as tables in Markdown: this module's, and what else was measured to compare.
 pub fn table(rows: &[Row]) -> String {
-    let number =
-        |value: f64| if value.fract() == 0.0 && value > 1.0 { value.to_string() } else { format!("{value:.2}") };
     let mut text = "| | C module | this module | quartiles | goal |\n|---|---|---|---|---|\n".to_owned();
     for row in rows.iter().filter(|row| row.of == THIS) {
         let goal = match row.goal {

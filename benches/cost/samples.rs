@@ -63,7 +63,13 @@ pub struct Spread {
 impl Spread {
     pub fn of(mut values: Vec<f64>) -> Spread {
         values.sort_by(f64::total_cmp);
-        let [low, median, high] = [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4]);
+        // Between two values where none stands at the place.
+        let last = values.len() - 1;
+        let [low, median, high] = [1, 2, 3].map(|quarter| {
+            let (before, rest) = (last * quarter / 4, last * quarter % 4);
+            let after = last.min(before + 1);
+            values[before] + (values[after] - values[before]) * rest as f64 / 4.0
+        });
         Spread { low, median, high }
     }
 }
