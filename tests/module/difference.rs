@@ -11,7 +11,7 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::unistd::alarm;
 
@@ -48,23 +48,22 @@ fn can_show(entry: &str, module: &Path) -> bool {
 /// What a running case knows about differences.
 pub struct Differences {
     reference: bool,
-    module: PathBuf,
     /// In what shows a difference: nothing in it is asked of the reference.
     inside: Cell<bool>,
     shown: File,
 }
 
 impl Differences {
-    pub fn new(directory: &Path, module: PathBuf) -> Differences {
+    pub fn new(directory: &Path) -> Differences {
         // Opened now: a case may become another user.
         let shown = File::options().append(true).create_new(true).open(directory.join(SHOWN)).expect("a file");
-        Differences { reference: on_reference(), module, inside: Cell::new(false), shown }
+        Differences { reference: on_reference(), inside: Cell::new(false), shown }
     }
 
-    /// The whole case shows `entry`, if the file under test may.
-    pub fn whole(&self, entry: &str) {
+    /// The whole case shows `entry`, if `module` may.
+    pub fn whole(&self, entry: &str, module: &Path) {
         self.note(entry);
-        if !can_show(entry, &self.module) {
+        if !can_show(entry, module) {
             return;
         }
         self.inside.set(true);
@@ -74,11 +73,11 @@ impl Differences {
         }
     }
 
-    /// What `body` asserts shows `entry`, if the file under test may.
+    /// What `body` asserts shows `entry`, if `module` may.
     #[track_caller]
-    pub fn part(&self, entry: &str, body: impl FnOnce()) {
+    pub fn part(&self, entry: &str, module: &Path, body: impl FnOnce()) {
         self.note(entry);
-        if !self.reference || self.inside.get() || !can_show(entry, &self.module) {
+        if !self.reference || self.inside.get() || !can_show(entry, module) {
             return body();
         }
         self.inside.set(true);

@@ -137,7 +137,7 @@ fn main() -> ExitCode {
             all().chain([&WITHOUT_SESSION_KEYRING]).find(|case| *case.name == *name).expect("a case of this name");
         let path = |variable| PathBuf::from(env::var_os(variable).expect("set by `run`"));
         let stage = Stage::new(case.needs, path(MODULE), path(DIRECTORY));
-        case.shows.iter().for_each(|entry| stage.differences.whole(entry));
+        case.shows.iter().for_each(|entry| stage.differences.whole(entry, &stage.module));
         (case.body)(&stage);
         return ExitCode::SUCCESS;
     }

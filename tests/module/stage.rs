@@ -118,7 +118,7 @@ impl Stage {
             ALICE
         };
         let log = device_log(&directory);
-        let differences = Differences::new(&directory, module.clone());
+        let differences = Differences::new(&directory);
         let stage = Stage { log, module, differences, lines: RefCell::default(), user, directory };
         if Uid::effective().is_root() {
             stage.passwd(&[] as &[&str]);
@@ -221,7 +221,7 @@ impl Stage {
     /// it has to fail. What comes after it has to hold there again.
     #[track_caller]
     pub fn differs(&self, entry: &str, body: impl FnOnce()) {
-        self.differences.part(entry, body);
+        self.differences.part(entry, &self.module, body);
     }
 
     /// The same where only some runs of `body` are a difference.
