@@ -17,10 +17,14 @@ fn port() -> Option<PathBuf> {
     std::env::var_os("PAM_KEYINIT_PORT").map(PathBuf::from)
 }
 
-/// The bytes of the release build.
+/// The release build.
+fn module() -> PathBuf {
+    port().map_or_else(artefact::release, |folder| folder.join("pam_keyinit.so"))
+}
+
+/// Its bytes.
 fn release() -> Vec<u8> {
-    let file = port().map_or_else(artefact::release, |folder| folder.join("pam_keyinit.so"));
-    fs::read(file).expect("the module")
+    fs::read(module()).expect("the module")
 }
 
 fn parse(bytes: &[u8]) -> File<'_> {
@@ -190,13 +194,7 @@ fn the_code_is_not_relocated() {
 /// libc's set*id change all threads of a process; the rest would be a way to end the process.
 #[test]
 fn it_imports_only_what_it_may() {
-    let bytes = release();
-    let imports: BTreeSet<String> = parse(&bytes)
-        .dynamic_symbols()
-        .filter(|symbol| symbol.is_undefined())
-        .map(|symbol| symbol.name().expect("a name").to_owned())
-        .filter(|name| !name.is_empty())
-        .collect();
+    let imports = artefact::imports(&module());
     let mut allowed = set(&[
         "__errno_location",
         "bcmp",
@@ -213,7 +211,7 @@ fn it_imports_only_what_it_may() {
         "strlen",
         "syscall",
     ]);
-    if parse(&bytes).architecture() == Architecture::Arm {
+    if parse(&release()).architecture() == Architecture::Arm {
         // Of the C start files, see build.rs.
         allowed.extend(set(&[
             "_ITM_deregisterTMCloneTable",
