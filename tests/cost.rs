@@ -12,8 +12,8 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 use nix::unistd::Uid;
 
-use support::artefact;
 use support::cost::{self, Place, Service, UIDS};
+use support::{artefact, not_run};
 
 /// Both modules, and where they are measured.
 struct Both {
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if !Uid::effective().is_root() {
-        println!("NOT RUN: {} tests of what a login costs need root, for users of their own.", TESTS.len());
+        not_run::tell(TESTS.len(), true);
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
