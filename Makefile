@@ -76,7 +76,7 @@ check-packages:
 
 # Other architectures and musl: built, looked at, and run by qemu-user. PORTS="arm64 musl" takes these of tests/ports/list only.
 check-ports:
-	CARGO='$(CARGO)' tests/ports/check $(PORTS)
+	tests/ports/check $(PORTS)
 
 # This module has its name in it, and the C module has not.
 IS_OURS = grep -qs 'pam_keyinit\.rs'
