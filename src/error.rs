@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What can go wrong: the code that libpam gets for it, and what the log says.
+//! What can go wrong, and what the log says of it.
 #![forbid(unsafe_code)]
 
 use core::ffi::c_int;
 
-use crate::pam::{Code, Level};
+use crate::line::Line;
 
 /// What could not be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,7 @@ pub enum Error {
 
 impl Error {
     /// It in words.
-    pub fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Error::NoHandle => "pam_keyinit called without a handle; nothing was done",
             Error::Arguments => "called with a broken argument list; nothing was done",
@@ -93,22 +93,15 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// What libpam gets; `system` is the calling function's code for a system error.
-    pub fn code(self, system: Code) -> Code {
-        match self.error {
-            Error::NoUser | Error::NoState if self.reason != 0 => Code(self.reason),
-            Error::NoMemory => Code::BUF_ERR,
-            Error::UnknownUser => Code::USER_UNKNOWN,
-            _ => system,
-        }
-    }
-
-    /// How much it matters to who reads the log.
-    pub fn level(self) -> Level {
-        match self.error {
-            Error::UnknownUser => Level::Notice,
-            Error::GiveBack => Level::Critical,
-            _ => Level::Error,
+    /// Writes what could not be done, the reason, and what to do.
+    pub fn write(self, line: &mut Line) {
+        line.text(self.error.text());
+        if self.reason != 0 {
+            let advice = self.advice();
+            line.text(": ").text(advice);
+            if advice.ends_with(' ') {
+                line.number(self.reason);
+            }
         }
     }
 
@@ -119,7 +112,7 @@ impl Failure {
     }
 
     /// The reason in words, with what to do. A text that ends in a blank wants the number of the reason behind it.
-    pub fn advice(self) -> &'static str {
+    fn advice(self) -> &'static str {
         match (self.reason, self.error) {
             (_, Error::NoUser | Error::NoState) => "PAM error ",
             (libc::EPERM, Error::TakeOn | Error::GiveBack) => {
@@ -164,6 +157,7 @@ impl Failure {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::line::tests::shown;
 
     pub const ALL: [Error; 17] = [
         Error::NoHandle,
@@ -186,27 +180,6 @@ pub mod tests {
     ];
 
     #[test]
-    fn a_code_of_libpam_is_passed_on() {
-        for error in [Error::NoUser, Error::NoState] {
-            for code in (-100..=100).filter(|&code| code != 0) {
-                assert_eq!(error.because(code).code(Code::SESSION_ERR).0, code);
-            }
-        }
-    }
-
-    #[test]
-    fn a_failure_is_never_a_success() {
-        for error in ALL {
-            for reason in -100..=200 {
-                for system in [Code::SESSION_ERR, Code::CRED_ERR] {
-                    let code = error.because(reason).code(system);
-                    assert!(![Code::SUCCESS, Code::IGNORE].contains(&code) || code == Code(reason) && reason != 0);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn advice_begins_with_the_name_of_the_errno() {
         for (errno, name) in [
             (libc::EPERM, "EPERM"),
@@ -225,6 +198,21 @@ pub mod tests {
             for error in [Error::TakeOn, Error::LookAtSession, Error::LookAtUserSession, Error::Link, Error::Revoke] {
                 let advice = error.because(errno).advice();
                 assert!(advice.starts_with(&format!("{name}, ")), "{advice}");
+            }
+        }
+    }
+
+    /// Each error with each errno, the longest name behind it: none is cut.
+    #[test]
+    fn the_longest_line_fits() {
+        let name = std::ffi::CString::new("\u{1}".repeat(9000)).expect("no NUL");
+        for error in ALL {
+            for reason in 0..200 {
+                let mut line = Line::new();
+                error.because(reason).write(&mut line);
+                line.text("; the login goes on without a session keyring of its own");
+                line.text(" (user ").escaped(&name).text(")");
+                assert!(shown(&line).ends_with(")"), "{}", shown(&line));
             }
         }
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Failure};
-use crate::log::Line;
+use crate::line::Line;
 use crate::sys::{self, Answer, Operation, Query};
 
 /// The serial number of a keyring: positive, unique on the machine while the keyring lives.

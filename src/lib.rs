@@ -2,17 +2,18 @@
 //! `pam_keyinit.so`: a PAM module that gives each login session a kernel session keyring of its own,
 //! links the user's keyring into it and, if asked to, revokes it at logout.
 //!
-//! A login runs through the files in this order:
+//! A login runs downwards through the files, and comes back up with the answer. A file imports from those below it only:
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`entry`] | the four functions that libpam calls; arguments are checked, errors logged |
-//! | [`session`] | the policy: what open, close and setcred do |
+//! | [`entry`] | the four functions that libpam calls; broken arguments are refused |
+//! | [`session`] | the policy: what open, close and setcred do, and what libpam is answered |
 //! | [`options`] | the words of the configuration line |
+//! | [`pam`] | libpam's handle: the user, what is kept with it, the log |
 //! | [`identity`] | takes on the user's real ids and gives them back |
 //! | [`keyring`] | the keyctl(2) operations |
-//! | [`pam`] | the handle: user, state, log |
-//! | [`error`], [`log`] | what can go wrong, and what the log says of it |
+//! | [`error`] | what can go wrong, why, and what to do |
+//! | [`line`] | a line of the log |
 //! | [`sys`] | every C function and system call |
 #![cfg_attr(not(test), no_std)]
 
@@ -20,7 +21,7 @@ mod entry;
 mod error;
 mod identity;
 mod keyring;
-mod log;
+mod line;
 mod options;
 mod pam;
 mod session;

@@ -2,13 +2,13 @@
 //! The handle of pam(3), as far as the module needs it: who logs in, what the handle keeps for us, and the log.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::marker::PhantomData;
 use core::ptr;
 
 use crate::error::{Error, Failure};
-use crate::identity::Ids;
-use crate::log::Line;
-use crate::session::Session;
-use crate::sys::{self, PamHandle};
+use crate::line::Line;
+use crate::sys;
+pub use crate::sys::PamHandle;
 
 /// A return code of libpam, security/_pam_types.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,19 +33,26 @@ pub enum Level {
     Debug = libc::LOG_DEBUG as isize,
 }
 
+/// A user's ids, as in passwd(5).
+#[derive(Clone, Copy, Default)]
+pub struct Ids {
+    pub uid: u32,
+    pub gid: u32,
+}
+
 /// libpam's handle, for the length of one call of the module. None is null: libpam only logs for it.
 pub struct Handle<'call>(Option<&'call PamHandle>);
 
 impl<'call> Handle<'call> {
-    /// The handle, and the place in it where the session is kept.
+    /// The handle, and the place in it where the module keeps a `T`.
     ///
     /// # Safety
     /// `pamh` is null, or a handle of libpam's that stays valid, and is used by this thread alone, for `'call`. For that
     /// time nobody makes another of it.
-    pub unsafe fn new(pamh: *mut PamHandle) -> (Handle<'call>, Store<'call>) {
+    pub unsafe fn new<T>(pamh: *mut PamHandle) -> (Handle<'call>, Store<'call, T>) {
         // SAFETY: null, or valid for `'call` as promised.
         let pamh = unsafe { pamh.as_ref() };
-        (Handle(pamh), Store(pamh))
+        (Handle(pamh), Store(pamh, PhantomData))
     }
 
     /// The name of the user who logs in; libpam asks for it if nobody has yet.
@@ -82,7 +89,14 @@ impl<'call> Handle<'call> {
 
     /// Writes to the log why a call failed.
     pub fn report(&self, failure: Failure) {
-        self.log(failure.level(), Line::new().failure(failure));
+        let level = match failure.error {
+            Error::UnknownUser => Level::Notice,
+            Error::GiveBack => Level::Critical,
+            _ => Level::Error,
+        };
+        let mut line = Line::new();
+        failure.write(&mut line);
+        self.log(level, &mut line);
     }
 
     /// PAM_USER, if it is set: nobody is asked.
@@ -99,43 +113,42 @@ impl<'call> Handle<'call> {
     }
 }
 
-/// The place in libpam's handle where the [`Session`] is kept, pam_set_data(3). Several handles in a process, and several
-/// threads, know nothing of each other.
-pub struct Store<'call>(Option<&'call PamHandle>);
+/// The place in libpam's handle where a `T` is kept from one call to the next, pam_set_data(3). Several handles in a
+/// process, and several threads, know nothing of each other.
+pub struct Store<'call, T>(Option<&'call PamHandle>, PhantomData<&'call mut T>);
 
-impl Store<'_> {
-    /// The session's name in the handle. With the version in it, two versions of the module in one stack do not read
-    /// each other's memory.
+impl<'call, T: Copy + Default> Store<'call, T> {
+    /// Its name in the handle. With the version in it, two versions of the module in one stack do not read each other's
+    /// memory.
     const NAME: *const c_char = concat!("pam_keyinit.rs ", env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast();
 
-    /// The handle's session. If it has none yet, it gets one where `make` says so.
+    /// What the handle keeps. If that is nothing yet, it is a new `T` where `make` says so.
     ///
     /// # Errors
     /// [`Error::NoMemory`], [`Error::NoState`].
-    pub fn session(&mut self, make: bool) -> Result<Option<&mut Session>, Failure> {
-        let mut kept: *const c_void = ptr::null();
+    pub fn kept(self, make: bool) -> Result<Option<&'call mut T>, Failure> {
+        let mut data: *const c_void = ptr::null();
         // SAFETY: a valid handle, a string with its NUL, and a place for a pointer.
-        let code = unsafe { sys::pam_get_data(self.0, Store::NAME, &raw mut kept) };
-        let mut session: *mut Session =
-            if Code(code) == Code::SUCCESS { kept.cast_mut().cast() } else { ptr::null_mut() };
-        if session.is_null() && make {
-            session = self.keep_new()?;
+        let code = unsafe { sys::pam_get_data(self.0, Self::NAME, &raw mut data) };
+        let mut kept: *mut T = if Code(code) == Code::SUCCESS { data.cast_mut().cast() } else { ptr::null_mut() };
+        if kept.is_null() && make {
+            kept = self.keep_new()?;
         }
         // SAFETY: null, or from `keep_new`, which alone stores under this name; libpam hands out the address but never
-        // looks at what is there, and this borrow of the one `Store` keeps others away.
-        Ok(unsafe { session.as_mut() })
+        // looks at what is there, and the one `Store` of this call is used up here.
+        Ok(unsafe { kept.as_mut() })
     }
 
-    fn keep_new(&mut self) -> Result<*mut Session, Failure> {
+    fn keep_new(&self) -> Result<*mut T, Failure> {
         // SAFETY: asks for memory of a size that is not 0.
-        let memory = unsafe { sys::malloc(size_of::<Session>()) }.cast::<Session>();
+        let memory = unsafe { sys::malloc(size_of::<T>()) }.cast::<T>();
         if memory.is_null() {
             return Err(Error::NoMemory.into());
         }
-        // SAFETY: memory of a session's size, aligned for every type, malloc(3).
-        unsafe { memory.write(Session::default()) };
-        // SAFETY: a valid handle, a string with its NUL, and memory that `free_session` can free.
-        let code = unsafe { sys::pam_set_data(self.0, Store::NAME, memory.cast(), Some(free_session)) };
+        // SAFETY: memory of a `T`'s size, aligned for every type of C, malloc(3).
+        unsafe { memory.write(T::default()) };
+        // SAFETY: a valid handle, a string with its NUL, and memory that `free` can free.
+        let code = unsafe { sys::pam_set_data(self.0, Self::NAME, memory.cast(), Some(free)) };
         if Code(code) == Code::SUCCESS {
             return Ok(memory);
         }
@@ -149,8 +162,8 @@ impl Store<'_> {
 /// session may go on in another process.
 ///
 /// # Safety
-/// `session` is from [`Store::keep_new`], and nobody uses it any more.
-unsafe extern "C" fn free_session(_: *mut PamHandle, session: *mut c_void, _: c_int) {
-    // SAFETY: from malloc, as promised, and a `Session` owns nothing but its own memory.
-    unsafe { sys::free(session) }
+/// `kept` is from [`Store::keep_new`], and nobody uses it any more.
+unsafe extern "C" fn free(_: *mut PamHandle, kept: *mut c_void, _: c_int) {
+    // SAFETY: from malloc, as promised; what is `Copy` owns nothing but its own memory.
+    unsafe { sys::free(kept) }
 }

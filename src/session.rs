@@ -6,14 +6,81 @@ use core::ffi::CStr;
 use core::mem;
 
 use crate::error::{Error, Failure};
-use crate::identity::{self, Ids};
+use crate::identity::Identity;
 use crate::keyring::Keyring;
-use crate::log::Line;
+use crate::line::Line;
 use crate::options::Options;
-use crate::pam::{Code, Handle, Level};
+use crate::pam::{Code, Handle, Ids, Level, Store};
+
+/// What libpam asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// pam_sm_open_session(3).
+    Open,
+    /// pam_sm_close_session(3).
+    Close,
+    /// pam_sm_setcred(3), `PAM_ESTABLISH_CRED`.
+    Establish,
+    /// pam_sm_setcred(3), `PAM_DELETE_CRED`.
+    Delete,
+    /// pam_sm_setcred(3), `PAM_REINITIALIZE_CRED` and `PAM_REFRESH_CRED`: a keyring has no lifetime to renew.
+    Renew,
+}
+
+impl Call {
+    /// Its code for a system error.
+    pub fn system_error(self) -> Code {
+        match self {
+            Call::Open | Call::Close => Code::SESSION_ERR,
+            Call::Establish | Call::Delete | Call::Renew => Code::CRED_ERR,
+        }
+    }
+
+    /// Its code for `failure`.
+    fn code_of(self, failure: Failure) -> Code {
+        match failure.error {
+            Error::NoUser | Error::NoState if failure.reason != 0 => Code(failure.reason),
+            Error::NoMemory => Code::BUF_ERR,
+            Error::UnknownUser => Code::USER_UNKNOWN,
+            _ => self.system_error(),
+        }
+    }
+}
+
+/// Does what `call` asks for, and logs why it could not. `words` are those of the configuration line.
+pub fn answer<'call>(
+    call: Call,
+    pam: &Handle,
+    store: Store<Session>,
+    words: impl Iterator<Item = &'call CStr>,
+) -> Code {
+    act(call, pam, store, words).unwrap_or_else(|failure| {
+        pam.report(failure);
+        call.code_of(failure)
+    })
+}
+
+fn act<'call>(
+    call: Call,
+    pam: &Handle,
+    store: Store<Session>,
+    words: impl Iterator<Item = &'call CStr>,
+) -> Result<Code, Failure> {
+    let Some(session) = store.kept(matches!(call, Call::Open | Call::Establish))? else {
+        return Ok(if call == Call::Close { Code::SUCCESS } else { Code::IGNORE });
+    };
+    session.heed(pam, words);
+    match call {
+        Call::Open => session.open(pam),
+        Call::Close => session.close(pam),
+        Call::Establish => session.ensure(pam),
+        Call::Delete => session.delete(pam),
+        Call::Renew => Ok(Code::IGNORE),
+    }
+}
 
 /// What is kept with a handle from one call to the next.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Session {
     options: Options,
     /// PAM_USER's.
@@ -50,7 +117,7 @@ struct Done(Level, &'static str, Keyring);
 impl Session {
     /// Adds what a configuration line asks for to what the handle's other lines have asked for. A login must not fail
     /// over a word that nobody knows: it is named in the log, once.
-    pub fn heed<'call>(&mut self, pam: &Handle, words: impl Iterator<Item = &'call CStr>) {
+    fn heed<'call>(&mut self, pam: &Handle, words: impl Iterator<Item = &'call CStr>) {
         for word in words {
             if !self.options.add(word) && self.is_news(word) {
                 pam.log(Level::Warning, Line::new().text("unknown argument ").escaped(word).text(" is ignored"));
@@ -59,14 +126,14 @@ impl Session {
     }
 
     /// pam_sm_open_session(3): one more session is open, and has a session keyring.
-    pub fn open(&mut self, pam: &Handle) -> Result<Code, Failure> {
+    fn open(&mut self, pam: &Handle) -> Result<Code, Failure> {
         self.open = self.open.saturating_add(1);
         self.ensure(pam)
     }
 
     /// pam_sm_close_session(3): one session fewer is open; the keyring ends with the last. Where it cannot be ended, the
     /// session is closed all the same.
-    pub fn close(&mut self, pam: &Handle) -> Result<Code, Failure> {
+    fn close(&mut self, pam: &Handle) -> Result<Code, Failure> {
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
             self.finish_or_report(pam)?;
@@ -75,7 +142,7 @@ impl Session {
     }
 
     /// pam_sm_setcred(3), `PAM_DELETE_CRED`: ends the keyring at once.
-    pub fn delete(&mut self, pam: &Handle) -> Result<Code, Failure> {
+    fn delete(&mut self, pam: &Handle) -> Result<Code, Failure> {
         if self.made.is_none() || !self.options.end() {
             return Ok(Code::IGNORE);
         }
@@ -84,7 +151,7 @@ impl Session {
 
     /// Gives the thread a complete session keyring, unless it has one. This is also pam_sm_setcred(3) with
     /// `PAM_ESTABLISH_CRED`: other modules may store keys before the session is opened.
-    pub fn ensure(&mut self, pam: &Handle) -> Result<Code, Failure> {
+    fn ensure(&mut self, pam: &Handle) -> Result<Code, Failure> {
         let ids = self.ids(pam)?;
         match self.made {
             // PAM_USER has changed: one user's session must not run in another's keyring.
@@ -92,18 +159,27 @@ impl Session {
             Some(Made { linked: true, .. }) if !self.ids_lost => return Ok(Code::SUCCESS),
             _ => (),
         }
-        let made = self.as_user(ids, Session::join_and_link);
+        let identity = self.become_user(ids)?;
+        let made = self.join_and_link();
+        self.become_caller(identity)?;
         self.settle(pam, made)
     }
 
-    /// Does `work` under the real ids of a user. Meanwhile nothing is logged: the user may kill this process, kill(2).
-    fn as_user(&mut self, ids: Ids, work: fn(&mut Session) -> Result<Done, Failure>) -> Result<Done, Failure> {
+    /// Takes on the real ids of a user. Meanwhile nothing is logged: the user may kill this process, kill(2).
+    fn become_user(&mut self, user: Ids) -> Result<Identity, Failure> {
         if self.ids_lost {
             return Err(Error::GiveBack.into());
         }
-        let done = identity::as_user(ids, self, work);
-        self.ids_lost = done.is_err_and(|failure| failure.error == Error::GiveBack);
-        done
+        let taken_on = Identity::take_on(user.uid, user.gid);
+        self.ids_lost = taken_on.as_ref().is_err_and(|failure| failure.error == Error::GiveBack);
+        taken_on
+    }
+
+    /// Gives the thread the caller's ids back.
+    fn become_caller(&mut self, identity: Identity) -> Result<(), Failure> {
+        let given_back = identity.give_back();
+        self.ids_lost = given_back.is_err();
+        given_back
     }
 
     /// Makes a session keyring where there has to be one, and links the user keyring into it.
@@ -155,9 +231,9 @@ impl Session {
             Err(failure) => {
                 let level = self.tolerated(failure).ok_or(failure)?;
                 if self.wants(level) {
-                    let line = &mut Line::new();
-                    line.failure(failure).text("; the login goes on without a session keyring of its own");
-                    pam.log(level, line);
+                    let mut line = Line::new();
+                    failure.write(&mut line);
+                    pam.log(level, line.text("; the login goes on without a session keyring of its own"));
                 }
             }
         }
@@ -183,7 +259,7 @@ impl Session {
         let ended = if self.options.revoke {
             made.keyring.revoke().and(Ok(Done(Level::Debug, "revoked session keyring ", made.keyring)))
         } else if self.options.clear {
-            self.as_user(made.owner, Session::clear)
+            self.clear(made)
         } else {
             Ok(Done(Level::Debug, "left as it is: session keyring ", made.keyring))
         };
@@ -209,9 +285,11 @@ impl Session {
     }
 
     /// Leaves nothing in the keyring that the handle made but the user keyring.
-    fn clear(&mut self) -> Result<Done, Failure> {
-        let keyring = self.made.ok_or(Error::Read)?.keyring;
-        keyring.clear().and(Ok(Done(Level::Debug, "cleared session keyring ", keyring)))
+    fn clear(&mut self, made: Made) -> Result<Done, Failure> {
+        let identity = self.become_user(made.owner)?;
+        let cleared = made.keyring.clear();
+        self.become_caller(identity)?;
+        cleared.and(Ok(Done(Level::Debug, "cleared session keyring ", made.keyring)))
     }
 
     /// The ids of PAM_USER, looked up again only when the name has changed: libpam's look-up takes more memory and
@@ -256,5 +334,34 @@ impl Session {
     /// Whether a line of this level is to be written: for debugging only if a line of the configuration asked for such.
     fn wants(&self, level: Level) -> bool {
         level != Level::Debug || self.options.debug
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::tests::ALL;
+
+    const CALLS: [Call; 5] = [Call::Open, Call::Close, Call::Establish, Call::Delete, Call::Renew];
+
+    #[test]
+    fn a_code_of_libpam_is_passed_on() {
+        for (error, call) in [Error::NoUser, Error::NoState].into_iter().zip(CALLS) {
+            for code in (-100..=100).filter(|&code| code != 0) {
+                assert_eq!(call.code_of(error.because(code)).0, code);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_is_never_a_success() {
+        for error in ALL {
+            for reason in -100..=200 {
+                for call in CALLS {
+                    let code = call.code_of(error.because(reason));
+                    assert!(![Code::SUCCESS, Code::IGNORE].contains(&code) || code == Code(reason) && reason != 0);
+                }
+            }
+        }
     }
 }

@@ -4,8 +4,6 @@
 
 use core::ffi::CStr;
 
-use crate::error::Failure;
-
 /// A line of the log while it is written. What does not fit is cut.
 pub struct Line {
     bytes: [u8; Line::SIZE],
@@ -54,19 +52,6 @@ impl Line {
         self.text(if bytes.len() > Line::SHOWN { "...\"" } else { "\"" })
     }
 
-    /// Adds why a call failed: what could not be done, the reason, and what to do.
-    pub fn failure(&mut self, failure: Failure) -> &mut Line {
-        self.text(failure.error.text());
-        if failure.reason != 0 {
-            let advice = failure.advice();
-            self.text(": ").text(advice);
-            if advice.ends_with(' ') {
-                self.number(failure.reason);
-            }
-        }
-        self
-    }
-
     /// The line so far.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
@@ -93,12 +78,11 @@ impl Line {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
-    use crate::error::tests::ALL;
 
     /// What the log would get.
-    fn shown(line: &Line) -> &str {
+    pub fn shown(line: &Line) -> &str {
         CStr::from_bytes_until_nul(&line.bytes).expect("a NUL").to_str().expect("ASCII")
     }
 
@@ -133,19 +117,5 @@ mod tests {
         let mut line = Line::new();
         (0..1000).for_each(|_| _ = line.text("ten bytes."));
         assert_eq!(shown(&line).len(), Line::SIZE - 1);
-    }
-
-    /// Each error with each errno, the longest name behind it: none is cut.
-    #[test]
-    fn the_longest_line_fits() {
-        let name = std::ffi::CString::new("\u{1}".repeat(9000)).expect("no NUL");
-        for error in ALL {
-            for reason in 0..200 {
-                let mut line = Line::new();
-                line.failure(error.because(reason)).text("; the login goes on without a session keyring of its own");
-                line.text(" (user ").escaped(&name).text(")");
-                assert!(shown(&line).ends_with(")"), "{}", shown(&line));
-            }
-        }
     }
 }
