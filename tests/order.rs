@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+#[path = "support/differences.rs"]
+mod differences;
+
 /// The Rust files of a directory of this package: name without the ending, and text without comments.
 fn files(directory: &str) -> Vec<(String, String)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
@@ -72,5 +75,36 @@ fn the_source_runs_downwards() {
                 "src/{name}.rs stands below {above:?} in the table of src/lib.rs, and imports it"
             );
         }
+    }
+}
+
+#[test]
+fn no_case_knows_of_another() {
+    for (name, code) in files("tests/module/cases").into_iter().filter(|(name, _)| name != "mod") {
+        let file = format!("tests/module/cases/{name}.rs");
+        assert!(code.contains("\ncases! {"), "{file} has no cases: what they stand on is in tests/module/stage");
+        let others = ["cases", "*"].iter().any(|known| named_after(&code, "crate::").contains(*known));
+        assert!(
+            !others && !code.contains("super::"),
+            "{file} imports another: move what they share to tests/module/stage"
+        );
+        assert!(!code.contains("\npub"), "{file} has something for others: move it to tests/module/stage");
+    }
+}
+
+#[test]
+fn what_cases_stand_on_knows_of_none() {
+    for (name, code) in files("tests/module/stage") {
+        let known = ["crate::", "super::"].iter().any(|root| named_after(&code, root).contains("cases"));
+        assert!(!known && !code.contains("\ncases! {"), "tests/module/stage/{name}.rs has or imports cases");
+    }
+}
+
+#[test]
+fn the_name_of_a_difference_leads_to_its_case() {
+    let cases = files("tests/module/cases");
+    for entry in differences::entries() {
+        let found = cases.iter().any(|(_, code)| code.contains(&format!("\"{entry}\"")));
+        assert!(found, "no case in tests/module/cases names {entry} of docs/differences.md");
     }
 }
