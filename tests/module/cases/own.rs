@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, LAST, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
-    live_session, session, with_real_ids,
+    ALICE, BOB, LAST, NOTICE, ROOT, WARNING, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
+    join_as, live_session, session, with_real_ids,
 };
 use crate::support::artefact;
 use crate::support::keys;
@@ -32,17 +32,16 @@ cases! {
         the_c_module_ignores_both_words;
 }
 
-fn join_as(who: Who) -> i32 {
-    with_real_ids(who, || keys::join(None).expect("a keyring"))
-}
-
 fn own_keeps_a_keyring_of_the_user_s(stage: &Stage) {
     let anonymous = join_as(stage.user);
     assert_eq!(stage.session("own").open(), SUCCESS);
     assert_eq!(live_session(), anonymous);
     // The kernel describes it in more bytes than most.
     let name = CString::new("n".repeat(1000)).expect("a name");
-    let named = with_real_ids(stage.user, || keys::join(Some(&name)).expect("a keyring"));
+    let named = with_real_ids(stage.user, || {
+        keys::link(keys::USER, keys::join(Some(&name)).expect("a keyring")).expect("the user keyring");
+        live_session()
+    });
     let mut pam = stage.session("own revoke");
     assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
     assert_eq!(live_session(), named, "kept, and not revoked");
@@ -151,7 +150,7 @@ fn own_keeps_a_keyring_of_a_uid_over_31_bits(stage: &Stage) {
 }
 
 fn root_in_root_s_keyring_is_no_news(stage: &Stage) {
-    let own = keys::join(None).expect("a keyring");
+    let own = join_as(ROOT);
     for arguments in ["", "own"] {
         assert_eq!(stage.login(ROOT, &[&format!("session MODULE {arguments}")]).open(), SUCCESS);
         assert_eq!(live_session(), own);
@@ -167,6 +166,10 @@ fn a_nested_login_keeps_the_keys_of_the_caller(stage: &Stage) {
     for who in [BOB, ROOT] {
         assert_eq!(stage.login(who, &["session MODULE revoke"]).open(), SUCCESS);
         assert_eq!(keys::request("of-alice").expect("found"), key);
+        if who == BOB {
+            stage
+                .assert_logged(WARNING, &["another user's session keyring", "`own`", &format!("of uid {}", ALICE.uid)]);
+        }
         stage.assert_silent();
     }
 }

@@ -29,7 +29,9 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid, User, alarm};
 
-pub use self::keyrings::{assert_own_keyring, assert_revoked, live_session, session, use_up_the_quota};
+pub use self::keyrings::{
+    assert_keyring_for, assert_own_keyring, assert_revoked, join_as, live_session, session, use_up_the_quota,
+};
 pub use self::process::{
     SET, become_capable, become_ids, flags, ids, ids_of, in_the_name_of, set_flags, set_fs_gid, set_fs_uid,
     with_real_ids,
