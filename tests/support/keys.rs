@@ -12,7 +12,9 @@ pub const USER: i32 = libc::KEY_SPEC_USER_KEYRING;
 pub const USER_SESSION: i32 = libc::KEY_SPEC_USER_SESSION_KEYRING;
 
 /// What `KEYCTL_DESCRIBE` says of a key.
-#[derive(serde::Serialize, serde::Deserialize, Clone, PartialEq, Eq, Debug)]
+// Only tests hand it from process to process: the demonstration need not compile serde.
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Description {
     pub kind: String,
     pub uid: u32,
