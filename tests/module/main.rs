@@ -10,6 +10,7 @@
 mod support;
 
 mod arguments;
+mod backtrace;
 mod bad_input;
 mod calls;
 mod clear;
@@ -109,6 +110,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         threads::CASES,
         bad_input::CASES,
         log::CASES,
+        backtrace::CASES,
         load::CASES,
         programs::CASES,
         nested::CASES,
