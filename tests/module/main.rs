@@ -6,41 +6,10 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod cases;
+mod stage;
 #[path = "../support/mod.rs"]
 mod support;
-
-mod arguments;
-mod backtrace;
-mod bad_input;
-mod calls;
-mod clear;
-mod daemons;
-mod difference;
-mod ensure;
-mod errors;
-mod examples;
-mod faults;
-mod finish;
-mod foreign;
-mod handles;
-mod identities;
-mod kerberos;
-mod killed;
-mod load;
-mod log;
-mod memcheck;
-mod memory;
-mod nested;
-mod own;
-mod probe;
-mod programs;
-mod refusals;
-mod scenes;
-mod sessions;
-mod stacks;
-mod stage;
-mod supervisor;
-mod threads;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -50,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use stage::Stage;
+use stage::{Stage, difference, memcheck, probe};
 use support::{artefact, keys, not_run};
 
 /// What a case needs of whoever runs the tests.
@@ -64,28 +33,20 @@ pub enum Needs {
 
 /// A test.
 pub struct Case {
-    name: &'static str,
+    /// Its function's.
+    path: &'static str,
     needs: Needs,
     /// The entry of docs/differences.md that it shows, if any: it has to fail on the C module.
     shows: &'static [&'static str],
     body: fn(&Stage),
 }
 
-/// The list of a file's cases, by the names of their functions. `name => "entry"` marks one that as a whole shows a
-/// deliberate difference from the C module, see `difference`.
-macro_rules! cases {
-    ($($needs:ident: $($name:ident $(=> $entry:literal)?)*;)*) => {
-        pub const CASES: &[$crate::Case] = &[$($(
-            $crate::Case {
-                name: concat!(module_path!(), "::", stringify!($name)),
-                needs: $crate::Needs::$needs,
-                shows: &[$($entry)?],
-                body: $name,
-            },
-        )*)*];
-    };
+impl Case {
+    /// Its file's name and its own.
+    fn name(&self) -> &'static str {
+        self.path.trim_start_matches("module::cases::")
+    }
 }
-pub(crate) use cases;
 
 const CASE: &str = "PAM_KEYINIT_CASE";
 const DIRECTORY: &str = "PAM_KEYINIT_DIRECTORY";
@@ -93,37 +54,12 @@ const MODULE: &str = "PAM_KEYINIT_SO";
 
 /// The cases, all but those that are not for memcheck if that is on.
 fn all() -> impl Iterator<Item = &'static Case> {
-    let files = [
-        calls::CASES,
-        ensure::CASES,
-        finish::CASES,
-        own::CASES,
-        clear::CASES,
-        arguments::CASES,
-        errors::CASES,
-        faults::CASES,
-        memory::CASES,
-        killed::CASES,
-        foreign::CASES,
-        identities::CASES,
-        handles::CASES,
-        threads::CASES,
-        bad_input::CASES,
-        log::CASES,
-        backtrace::CASES,
-        load::CASES,
-        programs::CASES,
-        nested::CASES,
-        kerberos::CASES,
-        stacks::CASES,
-        examples::CASES,
-    ];
-    files.into_iter().flatten().filter(|case| !memcheck::is_on() || !memcheck::leaves_out(case))
+    cases::FILES.into_iter().flatten().filter(|case| !memcheck::is_on() || !memcheck::leaves_out(case))
 }
 
 /// Tried before the others: succeeds where a process has no session keyring of its own.
 const WITHOUT_SESSION_KEYRING: Case = Case {
-    name: "without_session_keyring",
+    path: "without_session_keyring",
     needs: Needs::Anyone,
     shows: &[],
     body: |_| assert_eq!(keys::id(keys::SESSION).ok(), keys::id(keys::USER_SESSION).ok()),
@@ -136,7 +72,7 @@ fn main() -> ExitCode {
     }
     if let Some(name) = env::var_os(CASE) {
         let case =
-            all().chain([&WITHOUT_SESSION_KEYRING]).find(|case| *case.name == *name).expect("a case of this name");
+            all().chain([&WITHOUT_SESSION_KEYRING]).find(|case| *case.name() == *name).expect("a case of this name");
         let path = |variable| PathBuf::from(env::var_os(variable).expect("set by `run`"));
         let stage = Stage::new(case.needs, path(MODULE), path(DIRECTORY));
         case.shows.iter().for_each(|entry| stage.differences.whole(entry, &stage.module));
@@ -163,7 +99,7 @@ fn main() -> ExitCode {
             shown.lock().expect("no panic").extend(entries);
             Ok(())
         };
-        Trial::test(case.name.trim_start_matches("module::"), body).with_ignored_flag(!can_run(case))
+        Trial::test(case.name(), body).with_ignored_flag(!can_run(case))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     not_run::tell(kept_out, without);
@@ -184,7 +120,7 @@ fn run(case: &Case, module: &Path) -> Result<BTreeSet<String>, Failed> {
     let program = env::current_exe()?;
     let mut command = if memcheck::is_on() { memcheck::command(&program) } else { Command::new(program) };
     let output = command
-        .env(CASE, case.name)
+        .env(CASE, case.name())
         .env("RUST_BACKTRACE", "0")
         .env(DIRECTORY, directory.path())
         .env(MODULE, module)

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+//! Session keyrings that are not as they should be, at open and at close, and namespaces and processes that are not.
+
+use std::fs;
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::Stage;
+use crate::stage::{
+    ALICE, ERROR, SET, Who, assert_own_keyring, assert_revoked, become_ids, flags, ids, in_child, in_the_name_of,
+    live_session, session, set_flags, use_up_the_quota, users, wait_until, with_real_ids,
+};
+use crate::support::keys;
+use crate::support::pam::{SESSION_ERR, SUCCESS};
+
+cases! {
+    Anyone:
+        a_keyring_that_may_not_be_searched_is_told_and_force_replaces_it
+        a_keyring_that_has_expired_since_is_over
+        a_keyring_that_may_not_be_written_to_is_told_and_the_session_closed;
+    Root:
+        a_full_quota_keeps_no_session_from_its_end
+        a_user_who_is_not_in_the_namespace_is_told
+        the_parent_death_signal_and_the_dumpable_flag_stay_with_all_options;
+}
+
+/// Permissions of a keyring: all for who possesses it, but these.
+const NO_SEARCH: u32 = 0x3703_0000;
+const NO_WRITE_AND_NO_CHANGE: u32 = 0x1b03_0000;
+
+fn set_permissions(who: Who, permissions: u32) {
+    let keyring = live_session();
+    in_the_name_of(who, || keys::set_permissions(keyring, permissions).expect("permissions"));
+}
+
+fn a_keyring_that_may_not_be_searched_is_told_and_force_replaces_it(stage: &Stage) {
+    with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
+    set_permissions(stage.user, NO_SEARCH);
+    assert_eq!(session(), Err(libc::EACCES));
+    let before = ids();
+    for arguments in ["revoke", "own revoke"] {
+        let mut pam = stage.session(arguments);
+        assert_eq!(pam.open(), SESSION_ERR);
+        stage.assert_logged(ERROR, &["cannot look at the session keyring", "EACCES", "see the keyring's permissions"]);
+        assert_eq!((ids(), session()), (before, Err(libc::EACCES)));
+    }
+    let mut pam = stage.session("force revoke");
+    assert_eq!(pam.open(), SUCCESS);
+    let keyring = assert_own_keyring(stage.user);
+    assert_eq!(pam.close(), SUCCESS);
+    assert_revoked(keyring);
+    stage.assert_silent();
+}
+
+fn a_keyring_that_has_expired_since_is_over(stage: &Stage) {
+    for arguments in ["force revoke", "force clear"] {
+        let mut pam = stage.session(arguments);
+        assert_eq!(pam.open(), SUCCESS);
+        in_the_name_of(stage.user, || keys::set_timeout(live_session(), 1).expect("a timeout"));
+        wait_until("the end of the keyring", || session() == Err(libc::EKEYEXPIRED));
+        assert_eq!(pam.close(), SUCCESS);
+        stage.assert_silent();
+    }
+}
+
+fn a_keyring_that_may_not_be_written_to_is_told_and_the_session_closed(stage: &Stage) {
+    for (arguments, operation) in [("force revoke", "KEYCTL_REVOKE"), ("force clear", "KEYCTL_UNLINK")] {
+        let mut pam = stage.session(arguments);
+        assert_eq!(pam.open(), SUCCESS);
+        let keyring = live_session();
+        let key = keys::add("of-the-session", "secret", keyring).expect("a key");
+        set_permissions(stage.user, NO_WRITE_AND_NO_CHANGE);
+        assert_eq!(pam.close(), SUCCESS);
+        let entry = (operation == "KEYCTL_UNLINK").then_some("clear");
+        stage.may_differ(entry, || stage.assert_logged(ERROR, &[operation, "EACCES"]));
+        assert_eq!(live_session(), keyring);
+        keys::read(key).expect("nothing was done");
+    }
+}
+
+/// To end a session takes no key.
+fn a_full_quota_keeps_no_session_from_its_end(stage: &Stage) {
+    let [revokes, clears, ..] = users(stage, 4143);
+    for (who, arguments) in [(revokes, "force revoke"), (clears, "force clear")] {
+        in_child(|| {
+            let mut pam = stage.login(who, &[&format!("session MODULE {arguments}")]);
+            assert_eq!(pam.open(), SUCCESS);
+            let keyring = live_session();
+            keys::add("of-the-session", "secret", keyring).expect("a key");
+            use_up_the_quota(who);
+            assert_eq!(pam.close(), SUCCESS);
+            if who == revokes {
+                assert_revoked(keyring);
+            } else {
+                stage.differs("clear", || assert_eq!(assert_own_keyring(who), keyring));
+            }
+            stage.assert_silent();
+        });
+    }
+}
+
+/// As in a container that has root only.
+fn a_user_who_is_not_in_the_namespace_is_told(stage: &Stage) {
+    unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
+    for (file, text) in [("setgroups", "deny"), ("gid_map", "0 0 1"), ("uid_map", "0 0 1")] {
+        fs::write(format!("/proc/self/{file}"), text).expect("the map of our own namespace");
+    }
+    let before = (ids(), live_session());
+    for arguments in ["", "own", "force revoke"] {
+        assert_eq!(stage.login(ALICE, &[&format!("session MODULE {arguments}")]).open(), SESSION_ERR);
+        let parts = ["cannot take on the user's real uid and gid", "EINVAL", "not mapped in this user namespace"];
+        stage.assert_logged(ERROR, &parts);
+        assert_eq!((ids(), live_session()), before);
+    }
+}
+
+fn the_parent_death_signal_and_the_dumpable_flag_stay_with_all_options(stage: &Stage) {
+    for caller in [0, ALICE.uid] {
+        for arguments in ["", "force", "own", "revoke", "clear", "force own revoke clear debug"] {
+            in_child(|| {
+                become_ids([caller; 3], [if caller == 0 { 0 } else { ALICE.gid }; 3]);
+                set_flags();
+                let mut pam = stage.login(ALICE, &[&format!("session MODULE {arguments}")]);
+                assert_eq!(pam.open(), SUCCESS);
+                assert_eq!(flags(), SET, "open with `{arguments}`");
+                assert_eq!(pam.close(), SUCCESS);
+                let entry = (caller == 0 && arguments.contains("revoke")).then_some("parent-death-signal");
+                stage.may_differ(entry, || assert_eq!(flags(), SET, "close with `{arguments}`"));
+                stage.log();
+            });
+        }
+    }
+}

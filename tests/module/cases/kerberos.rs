@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//! MIT Kerberos, which keeps tickets in keyrings: those of a session are its own and end with it, those of the user are
+//! there for all sessions.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::Stage;
+use crate::stage::daemons::{Daemon, own_network};
+use crate::stage::probe::{Outcome, Process};
+use crate::stage::program::{Program, SSHD, SU_LOGIN};
+use crate::stage::sessions::log_out;
+use crate::stage::{SEVERAL, Who, open_to_all};
+
+cases! {
+    Root:
+        tickets_of_a_session_of_sshd_end_with_it
+        tickets_of_a_session_of_su_end_with_it;
+}
+
+fn tickets_of_a_session_of_sshd_end_with_it(stage: &Stage) {
+    go_through_two_sessions(stage, Program { user: SEVERAL[10], ..SSHD });
+}
+
+fn tickets_of_a_session_of_su_end_with_it(stage: &Stage) {
+    go_through_two_sessions(stage, Program { user: SEVERAL[11], ..SU_LOGIN });
+}
+
+fn go_through_two_sessions(stage: &Stage, program: Program) {
+    own_network();
+    let switchboard = stage.install();
+    let realm = Realm::start(stage, program.user);
+    let running = (program.start)(stage, program.user);
+    let [mut first, mut second] = [(); 2].map(|()| switchboard.answer(program.name));
+
+    let sessions = "KEYRING:session:tickets";
+    realm.assert_no_tickets(&mut first, sessions, "not found");
+    realm.get_tickets(&mut first, sessions);
+    realm.assert_tickets(&mut first, sessions);
+    realm.assert_no_tickets(&mut second, sessions, "not found");
+    let users = ["KEYRING:user:tickets".to_owned(), format!("KEYRING:persistent:{}", program.user.uid)];
+    for cache in &users {
+        realm.assert_no_tickets(&mut second, cache, "not found");
+        realm.get_tickets(&mut first, cache);
+        realm.assert_tickets(&mut first, cache);
+        realm.assert_tickets(&mut second, cache);
+    }
+
+    let mut left = first.leave_behind(&switchboard);
+    realm.assert_tickets(&mut left, sessions);
+    log_out(&switchboard, &running, first);
+    realm.assert_no_tickets(&mut left, sessions, "Key has been revoked");
+    for cache in &users {
+        realm.assert_tickets(&mut second, cache);
+    }
+    log_out(&switchboard, &running, second);
+    running.finish();
+}
+
+/// A realm with one user, on this machine.
+struct Realm {
+    directory: PathBuf,
+    user: Who,
+    _kdc: Daemon,
+}
+
+impl Realm {
+    fn start(stage: &Stage, user: Who) -> Realm {
+        let directory = stage.directory.join("krb5");
+        fs::create_dir(&directory).expect("a directory");
+        open_to_all(&directory);
+        let place = directory.display();
+        let client = "[libdefaults]\ndefault_realm = TEST\ndns_lookup_kdc = false\ndns_lookup_realm = false\n\
+                      [realms]\nTEST = {\nkdc = 127.0.0.1\n}\n[logging]\nkdc = STDERR\n";
+        let server = format!(
+            "[realms]\nTEST = {{\nkdc_listen = 127.0.0.1\nkdc_tcp_listen = 127.0.0.1\ndatabase_name = {place}/principal\n\
+             key_stash_file = {place}/stash\nacl_file = {place}/acl\n}}\n"
+        );
+        fs::write(directory.join("krb5.conf"), client).expect("a file");
+        fs::write(directory.join("kdc.conf"), server).expect("a file");
+        let command = |line: &[&str]| {
+            let mut command = Command::new(line[0]);
+            command.args(&line[1..]).env("KRB5_CONFIG", directory.join("krb5.conf"));
+            command.env("KRB5_KDC_PROFILE", directory.join("kdc.conf"));
+            command
+        };
+        let add = format!("add_principal -pw secret {}", user.name);
+        for line in [&["kdb5_util", "create", "-s", "-P", "secret"][..], &["kadmin.local", "-q", &add]] {
+            let output = command(line).output().expect("a command");
+            assert!(output.status.success(), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let kdc = Daemon::start(&mut command(&["krb5kdc", "-n"])).wait_for("commencing operation");
+        Realm { directory, user, _kdc: kdc }
+    }
+
+    /// Lets a process run a command of Kerberos's.
+    fn run(&self, process: &mut Process, cache: &str, command: &str) -> Outcome {
+        let config = self.directory.join("krb5.conf");
+        process.run(&format!("export KRB5_CONFIG={} KRB5CCNAME={cache} LC_ALL=C; {command}", config.display()))
+    }
+
+    #[track_caller]
+    fn get_tickets(&self, process: &mut Process, cache: &str) {
+        let outcome = self.run(process, cache, &format!("echo secret | kinit {}", self.user.name));
+        assert!(outcome.success, "{cache}: {outcome:?}");
+    }
+
+    #[track_caller]
+    fn assert_tickets(&self, process: &mut Process, cache: &str) {
+        let outcome = self.run(process, cache, "klist");
+        let whose = format!("Default principal: {}@TEST", self.user.name);
+        assert!(outcome.success && outcome.output.contains(&whose), "{cache}: {outcome:?}");
+        assert!(outcome.output.contains("krbtgt/TEST@TEST"), "{cache}: {outcome:?}");
+    }
+
+    #[track_caller]
+    fn assert_no_tickets(&self, process: &mut Process, cache: &str, why: &str) {
+        let outcome = self.run(process, cache, "klist");
+        assert!(!outcome.success && outcome.output.contains(why), "{cache}: {outcome:?}");
+    }
+}

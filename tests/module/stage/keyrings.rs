@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//! The session keyring as a case finds it, and the quota of keys as it needs it.
+
+use super::{Who, in_the_name_of};
+use crate::support::keys;
+
+/// The thread's session keyring, or the errno that it has become.
+pub fn session() -> Result<i32, i32> {
+    keys::id(keys::SESSION).map_err(|error| error.raw_os_error().expect("an errno"))
+}
+
+/// The thread's session keyring, which is usable.
+#[track_caller]
+pub fn live_session() -> i32 {
+    session().expect("a session keyring that is alive")
+}
+
+/// Asserts that the thread is in a session keyring that the module made for `who`, and returns it: anonymous, with the
+/// user's ids and the kernel's permissions, and with the user's keyring linked as the only thing in it.
+#[track_caller]
+pub fn assert_own_keyring(who: Who) -> i32 {
+    let keyring = live_session();
+    let description = keys::describe(keyring).expect("the session keyring can be viewed");
+    assert_eq!((&*description.kind, &*description.name), ("keyring", "_ses"), "{description:?}");
+    assert_eq!((description.uid, description.gid), (who.uid, who.gid), "{description:?}");
+    assert_eq!(description.permissions, 0x3f03_0000, "{description:?}");
+    let names = keys::link_names(keyring).expect("the session keyring can be read");
+    assert_eq!(names, [format!("_uid.{}", who.uid)]);
+    keyring
+}
+
+/// Asserts that `keyring` is revoked.
+#[track_caller]
+pub fn assert_revoked(keyring: i32) {
+    let errno = keys::describe(keyring).expect_err("it is revoked").raw_os_error();
+    assert!(matches!(errno, Some(libc::EKEYREVOKED | libc::ENOKEY)), "{errno:?}");
+}
+
+/// Adds keys of `who` until the kernel takes none any more, large ones first and then small ones.
+pub fn use_up_the_quota(who: Who) {
+    in_the_name_of(who, || {
+        let mut number = 0;
+        for size in [2000, 200, 20, 1] {
+            while keys::add(&number.to_string(), &"x".repeat(size), keys::USER).is_ok() {
+                number += 1;
+            }
+            let error = std::io::Error::last_os_error().raw_os_error();
+            assert_eq!(error, Some(libc::EDQUOT), "after {number} keys");
+        }
+    });
+}
