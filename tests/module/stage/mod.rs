@@ -13,6 +13,7 @@ pub mod scenes;
 pub mod sessions;
 pub mod store;
 pub mod supervisor;
+pub mod unwinding;
 mod users;
 
 use std::cell::RefCell;
