@@ -52,6 +52,10 @@ pub fn revoke(key: i32) -> io::Result<()> {
     simple(libc::KEYCTL_REVOKE, key, 0).map(drop)
 }
 
+pub fn invalidate(key: i32) -> io::Result<()> {
+    simple(libc::KEYCTL_INVALIDATE, key, 0).map(drop)
+}
+
 pub fn link(key: i32, keyring: i32) -> io::Result<()> {
     simple(libc::KEYCTL_LINK, key, keyring).map(drop)
 }

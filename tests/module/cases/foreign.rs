@@ -8,7 +8,8 @@ use nix::sched::{CloneFlags, unshare};
 use crate::Stage;
 use crate::stage::{
     ALICE, ERROR, NOTICE, SET, Who, assert_own_keyring, assert_revoked, become_ids, flags, ids, in_child,
-    in_the_name_of, live_session, session, set_flags, use_up_the_quota, users, wait_until, with_real_ids,
+    in_the_name_of, join_as, live_session, say_where, session, set_flags, use_up_the_quota, users, wait_until,
+    with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{PERM_DENIED, SESSION_ERR, SUCCESS};
@@ -17,7 +18,8 @@ cases! {
     Anyone:
         a_keyring_that_may_not_be_searched_is_told_and_replaced
         a_keyring_that_has_expired_since_is_over
-        a_keyring_that_may_not_be_written_to_is_told_and_ended;
+        a_keyring_that_may_not_be_written_to_is_told_and_ended
+        a_keyring_whose_permissions_were_changed_is_ended;
     Root:
         a_full_quota_keeps_no_session_from_its_end
         a_user_who_is_not_in_the_namespace_is_told
@@ -84,6 +86,40 @@ fn a_keyring_that_may_not_be_written_to_is_told_and_ended(stage: &Stage) {
             keys::describe(keyring).expect_err("it is ended");
             keys::read(key).expect_err("nothing of the session can be read");
         });
+    }
+}
+
+/// By the session's user, keyctl setperm. With the first four the C module, which closes as the owner, revokes.
+fn a_keyring_whose_permissions_were_changed_is_ended(stage: &Stage) {
+    for (permissions, c_revokes) in [
+        (0x0b3f_0000, true),
+        (0x0b2f_0000, true),
+        (0x0b24_0000, true),
+        (0x0b04_0000, true),
+        (0x1b1b_0000, false),
+        (0x0b03_0000, false),
+    ] {
+        for arguments in ["force revoke", "force clear"] {
+            in_child(|| {
+                say_where((format!("{permissions:x}"), arguments));
+                let mut pam = stage.session(arguments);
+                assert_eq!(pam.open(), SUCCESS);
+                let keyring = live_session();
+                let key = keys::add("of-the-session", "secret", keyring).expect("a key");
+                set_permissions(stage.user, permissions);
+                assert_eq!(pam.close(), SUCCESS);
+                let entry = if arguments == "force clear" { Some("clear") } else { None };
+                stage.may_differ(entry.or((!c_revokes).then_some("changed-permissions")), || {
+                    let errno = session().expect_err("it is ended");
+                    assert!([libc::EKEYREVOKED, libc::ENOKEY].contains(&errno), "{errno}");
+                    keys::read(key).expect_err("out of reach");
+                    keys::request("of-the-session").expect_err("out of reach");
+                });
+                stage.log();
+                join_as(stage.user);
+                keys::add("of-the-survivor", "secret", keys::SESSION).expect("who goes on can begin anew");
+            });
+        }
     }
 }
 
