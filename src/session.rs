@@ -107,8 +107,8 @@ pub struct Session {
     ids: Ids,
     /// Whether they are those of `name`.
     known: bool,
-    /// With its NUL. Linux's have 256 bytes at most, `LOGIN_NAME_MAX`; a longer one is looked up at every call.
-    name: [[u8; 32]; 8],
+    /// With its NUL. One that does not fit, `LOGIN_NAME_MAX` is 256, is looked up at every call.
+    name: [[u8; 32]; 4],
     /// Whether a session was opened or credentials were established on the handle.
     begun: bool,
     /// Sessions that are open: a stack may name the module more than once.
