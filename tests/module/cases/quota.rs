@@ -93,7 +93,6 @@ impl Row {
         let entry = match self.is_full() {
             true => Some("full-quota"),
             false if asks_for("own") && daemons.is_some() => Some("own"),
-            false if asks_for("clear") => Some("clear"),
             false => asks_for("revoke").then_some("saved-gid"),
         };
         stage.may_differ(entry, || {
