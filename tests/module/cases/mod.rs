@@ -38,12 +38,13 @@ mod memory;
 mod nested;
 mod own;
 mod programs;
+mod quota;
 mod stacks;
 mod threads;
 mod unwinding;
 
 /// In the order in which they run.
-pub const FILES: [&[Case]; 23] = [
+pub const FILES: [&[Case]; 24] = [
     calls::CASES,
     ensure::CASES,
     finish::CASES,
@@ -52,6 +53,7 @@ pub const FILES: [&[Case]; 23] = [
     arguments::CASES,
     errors::CASES,
     faults::CASES,
+    quota::CASES,
     memory::CASES,
     killed::CASES,
     foreign::CASES,
