@@ -18,6 +18,7 @@ macro_rules! cases {
     };
 }
 
+mod absent;
 mod arguments;
 mod bad_input;
 mod calls;
@@ -44,7 +45,7 @@ mod threads;
 mod unwinding;
 
 /// In the order in which they run.
-pub const FILES: [&[Case]; 24] = [
+pub const FILES: [&[Case]; 25] = [
     calls::CASES,
     ensure::CASES,
     finish::CASES,
@@ -54,6 +55,7 @@ pub const FILES: [&[Case]; 24] = [
     errors::CASES,
     faults::CASES,
     quota::CASES,
+    absent::CASES,
     memory::CASES,
     killed::CASES,
     foreign::CASES,
