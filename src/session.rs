@@ -45,12 +45,14 @@ impl Call {
         }
     }
 
+    /// Whether a session is to have its keyring after it.
+    fn begins(self) -> bool {
+        matches!(self, Call::Open | Call::Establish)
+    }
+
     /// What is said of `failure`; of a session that was to have a keyring, also how it stands.
     fn outcome_of(self, failure: Failure, isolation: Isolation) -> Outcome {
-        match self {
-            Call::Open | Call::Establish if failure.error != Error::GiveBack => isolation.left(failure),
-            _ => failure.into(),
-        }
+        if self.begins() && failure.error != Error::GiveBack { isolation.left(failure) } else { failure.into() }
     }
 }
 
@@ -61,7 +63,7 @@ pub fn answer<'call>(
     store: Store<Session>,
     words: impl Iterator<Item = &'call CStr>,
 ) -> Code {
-    let session = match store.kept(matches!(call, Call::Open | Call::Close | Call::Establish)) {
+    let session = match store.kept(call.begins() || call == Call::Close) {
         Ok(Some(session)) => session,
         Ok(None) => return Code::IGNORE,
         Err(failure) => {
@@ -69,9 +71,12 @@ pub fn answer<'call>(
             return if call == Call::Close { Code::SUCCESS } else { call.code_of(failure) };
         }
     };
-    if call == Call::Close && !session.begun {
-        session.close_another(pam, words);
-        return Code::SUCCESS;
+    if !session.begun && !call.begins() {
+        if call == Call::Close {
+            session.close_another(pam, words);
+            return Code::SUCCESS;
+        }
+        return Code::IGNORE;
     }
     session.heed(pam, words);
     let answered = match call {
