@@ -2,12 +2,17 @@
 //! The real ids of the calling thread: taken on for the user, and given back.
 //!
 //! The kernel gives a new session keyring to the real ids, and finds the user keyring by the real uid, keyrings(7).
-//! Effective and saved ids are never touched: a change of the effective uid would cost the caller its parent-death
-//! signal and its dumpable flag, prctl(2). All calls are for the calling thread alone.
+//! The effective ids stay: a change of the effective uid would cost the caller its parent-death signal and its dumpable
+//! flag, prctl(2). All calls are for the calling thread alone.
 #![forbid(unsafe_code)]
 
+use core::ffi::c_int;
+
 use crate::error::{Error, Failure};
-use crate::sys::{self, Kind};
+use crate::sys::{self, Kind, ThreadIds};
+
+/// What a user namespace shows for an id that it does not map, user_namespaces(7).
+const OVERFLOW_ID: u32 = 65534;
 
 /// The caller's ids while the thread has a user's: what is needed to give them back.
 #[must_use = "the thread keeps the user's ids until they are given back"]
@@ -21,7 +26,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::TakeOn`], [`Error::NoWayBack`]: the thread has the ids it had before. [`Error::GiveBack`]: it has a wrong
-    /// real or filesystem id.
+    /// id.
     pub fn take_on(uid: u32, gid: u32) -> Result<Identity, Failure> {
         let group = Own::exchange(&sys::GROUP, gid)?;
         match Own::exchange(&sys::USER, uid) {
@@ -36,7 +41,7 @@ impl Identity {
     /// Gives the thread its own ids back: the group's also where the user's fail.
     ///
     /// # Errors
-    /// [`Error::GiveBack`]: it has a wrong real or filesystem id.
+    /// [`Error::GiveBack`]: it has a wrong id.
     pub fn give_back(self) -> Result<(), Failure> {
         let given_back = self.user.map_or(Ok(()), Own::give_back);
         self.group.map_or(Ok(()), Own::give_back).and(given_back)
@@ -46,7 +51,8 @@ impl Identity {
 /// The thread's own ids of one kind, while its real one is another's.
 struct Own {
     kind: &'static Kind,
-    real: u32,
+    ids: ThreadIds,
+    meanwhile: ThreadIds,
     /// Where it is not the effective one.
     filesystem: Option<u32>,
 }
@@ -54,28 +60,31 @@ struct Own {
 impl Own {
     /// Makes `id` the thread's real id. None if it is that already.
     fn exchange(kind: &'static Kind, id: u32) -> Result<Option<Own>, Failure> {
-        let refused = |errno| Error::TakeOn.because(errno);
-        let [real, effective, saved] = sys::thread_ids(kind).map_err(refused)?;
+        let ids @ [real, effective, saved] = sys::thread_ids(kind).map_err(cannot_take_on)?;
         if real == id {
             return Ok(None);
         }
-        // The kernel lets a thread have a real id again that is its effective or saved one, and any if it is capable. But
-        // it takes all capabilities away when the last of the three uids stops being 0, capabilities(7).
-        let real_decides = kind.decides_capabilities && effective != 0 && saved != 0 && (real == 0 || id == 0);
-        let capable = || sys::thread_is_capable(kind);
-        if if real_decides { real == 0 || capable() } else { real != effective && real != saved && !capable() } {
-            return Err(Error::NoWayBack.into());
+        let mut meanwhile = meanwhile(kind, ids, id)?;
+        // Changing the others makes it the effective one. Where it cannot be seen, that is what it is taken for.
+        let filesystem = sys::set_thread_fs_id(kind, u32::MAX).ok().filter(|&id| id != effective);
+        if real == OVERFLOW_ID && filesystem.is_none() {
+            // It may stand for an id without a mapping. Then it cannot be set, now or on the way back.
+            sys::set_thread_ids(kind, [id, effective, saved], ids).map_err(cannot_take_on)?;
         }
-        // setresuid(2) makes the filesystem id the effective one.
-        let filesystem = sys::set_thread_fs_id(kind, u32::MAX).map_err(refused)?;
-        sys::set_thread_real_id(kind, id).map_err(refused)?;
-        Ok(Some(Own { kind, real, filesystem: (filesystem != effective).then_some(filesystem) }))
+        let mut taken_on = sys::set_thread_ids(kind, ids, meanwhile);
+        if taken_on.is_err() && effective == saved && real != 0 && meanwhile != [id, effective, saved] {
+            // A filter may forbid setresuid(2). Without it the caller has to be as capable as the C module's.
+            meanwhile = [id, effective, saved];
+            taken_on = sys::set_thread_ids(kind, ids, meanwhile);
+        }
+        taken_on.map_err(cannot_take_on)?;
+        Ok(Some(Own { kind, ids, meanwhile, filesystem }))
     }
 
-    /// Gives the thread its real id back, and its filesystem id also where that fails.
+    /// Gives the thread its ids back, and its filesystem id also where that fails.
     fn give_back(self) -> Result<(), Failure> {
         let lost = |errno| Error::GiveBack.because(errno);
-        let given_back = sys::set_thread_real_id(self.kind, self.real).map_err(lost);
+        let given_back = sys::set_thread_ids(self.kind, self.meanwhile, self.ids).map_err(lost);
         if let Some(id) = self.filesystem {
             sys::set_thread_fs_id(self.kind, id).map_err(lost)?;
             // Whether it is set only another look tells.
@@ -85,4 +94,44 @@ impl Own {
         }
         given_back
     }
+}
+
+fn cannot_take_on(errno: c_int) -> Failure {
+    Error::TakeOn.because(errno)
+}
+
+/// The ids for a thread that has `own` and is to have the real id `id` for a while, chosen for the way back.
+///
+/// The kernel lets a thread set each of the three to what one of them is, and to anything if it is capable, setresuid(2). So
+/// it can always return to ids that it has in some place all the time. It takes the capabilities away when the
+/// last of three uids stops being 0, and makes them ineffective when the effective one does, capabilities(7).
+///
+/// # Errors
+/// [`Error::NoWayBack`]: the caller would lose its capabilities, or an id of its own.
+fn meanwhile(kind: &Kind, own: ThreadIds, id: u32) -> Result<ThreadIds, Failure> {
+    let [real, effective, saved] = own;
+    let (plain, swapped) = ([id, effective, saved], [id, effective, real]);
+    let ids = if real == effective || real == saved {
+        plain // holds all three
+    } else if saved == effective || saved == id {
+        swapped // so does this
+    } else if effective == id {
+        [id, real, saved] // and this
+    } else if kind.decides_capabilities && real == 0 {
+        swapped // only a capable thread can take `id` on, and it stays capable while one of its uids is 0
+    } else {
+        plain // the same, and here none stops being 0
+    };
+    if kind.decides_capabilities {
+        // On the way back all three would stop being 0; or the effective one would, having been another before.
+        let gains_root = id == 0 && !own.contains(&0);
+        let turns_root = real == 0 && effective == id && saved != effective && saved != 0;
+        if (gains_root || turns_root) && !sys::thread_keeps_capabilities() {
+            return Err(Error::NoWayBack.into());
+        }
+        if turns_root {
+            return Ok(swapped);
+        }
+    }
+    Ok(ids)
 }

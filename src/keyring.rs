@@ -32,17 +32,31 @@ impl Keyring {
     ///
     /// # Errors
     /// `ENOKEY`, as for the user-session keyring.
-    pub fn of_user() -> Result<Keyring, Failure> {
+    fn of_user() -> Result<Keyring, Failure> {
         keyctl(Error::Link, Operation::GetKeyringId, libc::KEY_SPEC_USER_KEYRING, 0)
     }
 
-    /// Whether it belongs to `uid`. A keyring that the thread may not view is nobody's. In a user namespace all owners that it
-    /// does not map are 65534.
-    pub fn is_of(self, uid: u32) -> bool {
+    /// Whose it is; None if the thread may not view it. In a user namespace all owners that it does not map are 65534.
+    pub fn owner(self) -> Option<u32> {
         // "keyring;UID;GID;PERMISSIONS;NAME", where the kernel writes a uid as a signed number.
-        let mut start = Line::new();
-        start.text("keyring;").number(uid as i32).text(";");
-        self.query(Query::Describe).is_ok_and(|description| description.starts_with(start.as_bytes()))
+        let description = self.query(Query::Describe).ok()?;
+        let owner = description.strip_prefix(b"keyring;")?;
+        let (mut uid, mut negative) = (0_u32, false);
+        for &byte in owner.iter().take_while(|&&byte| byte != b';') {
+            match byte {
+                b'-' => negative = true,
+                digit => uid = uid.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0').into()),
+            }
+        }
+        Some(if negative { uid.wrapping_neg() } else { uid })
+    }
+
+    /// Whether the thread, whose real uid is `uid`, finds its user keyring from this one. Anybody can give a keyring that
+    /// name, so it is compared by number.
+    pub fn leads_to_user_keyring(self, uid: u32) -> bool {
+        let mut name = Line::new();
+        let found = sys::keyctl_search(self.0, name.text("_uid.").number(uid.into()).as_c_str());
+        found.is_ok_and(|found| Keyring::of_user() == Ok(Keyring(found)))
     }
 
     /// Puts a new, anonymous session keyring in the place of the thread's, owned by the thread's real ids.
@@ -69,12 +83,34 @@ impl Keyring {
         keyctl(Error::Revoke, Operation::Revoke, self.0, 0).map(drop)
     }
 
-    /// Unlinks all from this keyring, which the thread must possess, but the user keyring of the thread's real uid. If
-    /// that one is there it stays at every moment, so no process that goes on misses it; if not, it is linked at the end.
+    /// Makes this keyring unfindable for everybody. It asks for less than [`revoke`](Keyring::revoke): that the thread may
+    /// search it.
     ///
     /// # Errors
-    /// As for linking the user keyring; `EACCES` also where the keyring may not be read. What can be unlinked is.
+    /// As for revoking.
+    pub fn invalidate(self) -> Result<(), Failure> {
+        keyctl(Error::Revoke, Operation::Invalidate, self.0, 0).map(drop)
+    }
+
+    /// Unlinks all from this keyring, which the thread must possess, but the user keyring of the thread's real uid. Where
+    /// the session has taken the right to do so away, it is taken back first, if that right is left.
+    ///
+    /// # Errors
+    /// [`Error::Link`]: it is empty, and the user keyring is not in it. Others: keys are left.
     pub fn clear(self) -> Result<(), Failure> {
+        const AS_MADE: i32 = 0x3f03_0000; // possessor all, owner view and read, linux/keyctl.h
+        self.unlink_all().or_else(|refused| {
+            if refused.keyring_is_dead() || refused.error == Error::Link {
+                return Err(refused);
+            }
+            keyctl(Error::Unlink, Operation::SetPermissions, self.0, AS_MADE).or(Err(refused))?;
+            self.unlink_all()
+        })
+    }
+
+    /// If the user keyring is there it stays at every moment, so no process that goes on misses it; if not, it is linked
+    /// at the end.
+    fn unlink_all(self) -> Result<(), Failure> {
         // Not seen when the user's quota is full, but what else is there has to go all the same.
         let user_keyring = Keyring::of_user().ok();
         let links = self.query(Query::Read)?;
@@ -89,7 +125,8 @@ impl Keyring {
                 unlinked => cleared = cleared.and(unlinked.map(drop)),
             }
         }
-        if linked { cleared } else { cleared.and(self.link_user_keyring()) }
+        cleared?;
+        if linked { Ok(()) } else { self.link_user_keyring() }
     }
 
     fn query(self, query: Query) -> Result<Answer, Failure> {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`entry`] | the four functions that libpam calls; broken arguments are refused |
 //! | [`session`] | the policy: what open, close and setcred do, and what libpam is answered |
+//! | [`isolation`] | the session keyring of a handle: how a session gets one, and how it ends |
 //! | [`options`] | the words of the configuration line |
 //! | [`pam`] | libpam's handle: the user, what is kept with it, the log |
 //! | [`identity`] | takes on the user's real ids and gives them back |
@@ -20,6 +21,7 @@
 mod entry;
 mod error;
 mod identity;
+mod isolation;
 mod keyring;
 mod line;
 mod options;

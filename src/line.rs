@@ -12,7 +12,7 @@ pub struct Line {
 
 impl Line {
     /// Bytes, with the NUL at the end. The longest message with the longest name fits.
-    const SIZE: usize = 640;
+    const SIZE: usize = 1024;
     /// Bytes of an [`escaped`](Line::escaped) text that are shown.
     const SHOWN: usize = 64;
 
@@ -27,13 +27,13 @@ impl Line {
     }
 
     /// Adds `number` in decimal digits, with its sign if it is negative.
-    pub fn number(&mut self, number: i32) -> &mut Line {
+    pub fn number(&mut self, number: i64) -> &mut Line {
         match number / 10 {
             0 if number < 0 => _ = self.byte(b'-'),
             0 => (),
             tens => _ = self.number(tens),
         }
-        self.digit((number % 10).unsigned_abs())
+        self.digit((number % 10).unsigned_abs() as u32)
     }
 
     /// Adds text that somebody else chose, in quotes and fit for one line: printable ASCII stays, every other byte, the
@@ -53,13 +53,8 @@ impl Line {
     }
 
     /// The line so far.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-
-    /// The line as a C string, which lives as long as `self`.
-    pub fn as_ptr(&self) -> *const u8 {
-        self.bytes.as_ptr()
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
 
     /// Adds a digit, of a base up to 16.
@@ -83,12 +78,12 @@ pub mod tests {
 
     /// What the log would get.
     pub fn shown(line: &Line) -> &str {
-        CStr::from_bytes_until_nul(&line.bytes).expect("a NUL").to_str().expect("ASCII")
+        line.as_c_str().to_str().expect("ASCII")
     }
 
     #[test]
     fn numbers_are_decimal() {
-        for number in [0, 7, -7, 10, -10, i32::MAX, i32::MIN] {
+        for number in [0, 7, -7, 10, -10, i64::from(u32::MAX), i64::MAX, i64::MIN] {
             assert_eq!(shown(Line::new().number(number)), number.to_string());
         }
     }

@@ -33,6 +33,17 @@ pub enum Level {
     Debug = libc::LOG_DEBUG as isize,
 }
 
+impl Level {
+    /// How much `failure` matters.
+    pub fn of(failure: Failure) -> Level {
+        match failure.error {
+            Error::UnknownUser => Level::Notice,
+            Error::GiveBack => Level::Critical,
+            _ => Level::Error,
+        }
+    }
+}
+
 /// A user's ids, as in passwd(5).
 #[derive(Clone, Copy, Default)]
 pub struct Ids {
@@ -78,25 +89,22 @@ impl<'call> Handle<'call> {
         unsafe { entry.as_ref() }.map(|entry| Ids { uid: entry.pw_uid, gid: entry.pw_gid })
     }
 
-    /// Writes `line` to the log: after libpam's prefix, `pam_keyinit(service:type): `, and with the user it is about.
-    pub fn log(&self, level: Level, line: &mut Line) {
-        if let Some(name) = self.known_user() {
+    /// Writes `line` to the log: after libpam's prefix, `pam_keyinit(service:type): `, and with the user it is about, who is
+    /// PAM_USER if `about` is empty.
+    pub fn log(&self, level: Level, line: &mut Line, about: &CStr) {
+        let about = if about.is_empty() { self.known_user() } else { Some(about) };
+        if let Some(name) = about {
             line.text(" (user ").escaped(name).text(")");
         }
         // SAFETY: a valid handle, or null, for which libpam only leaves its prefix out; "%s" takes one C string, which `line` is.
-        unsafe { sys::pam_syslog(self.0, level as c_int, c"%s".as_ptr(), line.as_ptr()) };
+        unsafe { sys::pam_syslog(self.0, level as c_int, c"%s".as_ptr(), line.as_c_str().as_ptr()) };
     }
 
     /// Writes to the log why a call failed.
     pub fn report(&self, failure: Failure) {
-        let level = match failure.error {
-            Error::UnknownUser => Level::Notice,
-            Error::GiveBack => Level::Critical,
-            _ => Level::Error,
-        };
         let mut line = Line::new();
         failure.write(&mut line);
-        self.log(level, &mut line);
+        self.log(Level::of(failure), &mut line, c"");
     }
 
     /// PAM_USER, if it is set: nobody is asked.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! The policy: what opening and closing a session and setting credentials do with the session keyring.
+//! The policy: what opening and closing a session and setting credentials do, and what libpam is answered.
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
 use core::mem;
 
 use crate::error::{Error, Failure};
-use crate::identity::Identity;
-use crate::keyring::Keyring;
+use crate::isolation::{Isolation, Outcome};
 use crate::line::Line;
 use crate::options::Options;
 use crate::pam::{Code, Handle, Ids, Level, Store};
@@ -45,38 +44,64 @@ impl Call {
             _ => self.system_error(),
         }
     }
+
+    /// Whether a session is to have its keyring after it.
+    fn begins(self) -> bool {
+        matches!(self, Call::Open | Call::Establish)
+    }
+
+    /// What is said of `failure`; of a session that was to have a keyring, also how it stands.
+    fn outcome_of(self, failure: Failure, isolation: Isolation) -> Outcome {
+        if self.begins() && failure.error != Error::GiveBack { isolation.left(failure) } else { failure.into() }
+    }
 }
 
-/// Does what `call` asks for, and logs why it could not. `words` are those of the configuration line.
+/// Does what `call` asks for, and logs what came of it. `words` are those of the configuration line.
 pub fn answer<'call>(
     call: Call,
     pam: &Handle,
     store: Store<Session>,
     words: impl Iterator<Item = &'call CStr>,
 ) -> Code {
-    act(call, pam, store, words).unwrap_or_else(|failure| {
-        pam.report(failure);
+    let session = match store.kept(call.begins() || call == Call::Close) {
+        Ok(Some(session)) => session,
+        Ok(None) => return Code::IGNORE,
+        Err(failure) => {
+            tell(pam, call.outcome_of(failure, Isolation::default()), c"");
+            return if call == Call::Close { Code::SUCCESS } else { call.code_of(failure) };
+        }
+    };
+    if !session.begun && !call.begins() {
+        if call == Call::Close {
+            session.close_another(pam, words);
+            return Code::SUCCESS;
+        }
+        return Code::IGNORE;
+    }
+    session.heed(pam, words);
+    let answered = match call {
+        Call::Open => session.open(pam),
+        Call::Close => session.close(pam),
+        Call::Establish => session.ensure(call, pam),
+        Call::Delete => session.delete(pam),
+        Call::Renew => Ok(Code::IGNORE),
+    };
+    answered.unwrap_or_else(|failure| {
+        session.ids_lost |= failure.error == Error::GiveBack;
+        let about = match failure.error {
+            Error::NoUser | Error::UnknownUser | Error::InvalidId => c"", // who was looked up
+            _ => session.user(),
+        };
+        tell(pam, call.outcome_of(failure, session.isolation), about);
         call.code_of(failure)
     })
 }
 
-fn act<'call>(
-    call: Call,
-    pam: &Handle,
-    store: Store<Session>,
-    words: impl Iterator<Item = &'call CStr>,
-) -> Result<Code, Failure> {
-    let Some(session) = store.kept(matches!(call, Call::Open | Call::Establish))? else {
-        return Ok(if call == Call::Close { Code::SUCCESS } else { Code::IGNORE });
-    };
-    session.heed(pam, words);
-    match call {
-        Call::Open => session.open(pam),
-        Call::Close => session.close(pam),
-        Call::Establish => session.ensure(pam),
-        Call::Delete => session.delete(pam),
-        Call::Renew => Ok(Code::IGNORE),
-    }
+/// Writes to the log what came of a call, and whom it was about; an empty name is PAM_USER's.
+fn tell(pam: &Handle, outcome: Outcome, about: &CStr) {
+    let mut line = Line::new();
+    outcome.write(&mut line);
+    pam.log(outcome.level(), &mut line, about);
 }
 
 /// What is kept with a handle from one call to the next.
@@ -87,32 +112,20 @@ pub struct Session {
     ids: Ids,
     /// Whether they are those of `name`.
     known: bool,
-    /// With its NUL. Linux's have 256 bytes at most, `LOGIN_NAME_MAX`; a longer one is looked up at every call.
-    name: [[u8; 32]; 8],
+    /// With its NUL. One that does not fit, `LOGIN_NAME_MAX` is 256, is looked up at every call.
+    name: [[u8; 32]; 4],
+    /// Whether a session was opened or credentials were established on the handle.
+    begun: bool,
     /// Sessions that are open: a stack may name the module more than once.
     open: u32,
-    made: Option<Made>,
-    /// The last keyring before `made`. The thread may still be in it, but no other session is to run in it.
-    ended: Option<Keyring>,
+    isolation: Isolation,
     /// The thread could not be given its own ids back.
     ids_lost: bool,
+    /// What is told once a handle was told.
+    told: bool,
     /// Unknown words that the log has named, by hash.
     named: [u32; 8],
 }
-
-/// The session keyring that the handle made and has not ended.
-#[derive(Clone, Copy)]
-struct Made {
-    keyring: Keyring,
-    /// Whom it was made for.
-    owner: Ids,
-    /// Whether the user keyring is linked into it. Without the link it is not complete.
-    linked: bool,
-}
-
-/// What was done, in words, to which keyring, and how much that matters.
-#[derive(Clone, Copy)]
-struct Done(Level, &'static str, Keyring);
 
 impl Session {
     /// Adds what a configuration line asks for to what the handle's other lines have asked for. A login must not fail
@@ -120,7 +133,8 @@ impl Session {
     fn heed<'call>(&mut self, pam: &Handle, words: impl Iterator<Item = &'call CStr>) {
         for word in words {
             if !self.options.add(word) && self.is_news(word) {
-                pam.log(Level::Warning, Line::new().text("unknown argument ").escaped(word).text(" is ignored"));
+                let mut line = Line::new();
+                pam.log(Level::Warning, line.text("unknown argument ").escaped(word).text(" is ignored"), c"");
             }
         }
     }
@@ -128,7 +142,7 @@ impl Session {
     /// pam_sm_open_session(3): one more session is open, and has a session keyring.
     fn open(&mut self, pam: &Handle) -> Result<Code, Failure> {
         self.open = self.open.saturating_add(1);
-        self.ensure(pam)
+        self.ensure(Call::Open, pam)
     }
 
     /// pam_sm_close_session(3): one session fewer is open; the keyring ends with the last. Where it cannot be ended, the
@@ -136,180 +150,86 @@ impl Session {
     fn close(&mut self, pam: &Handle) -> Result<Code, Failure> {
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
-            self.finish_or_report(pam)?;
+            self.finish(pam)?;
         }
         Ok(Code::SUCCESS)
+    }
+
+    /// pam_sm_close_session(3) where nothing was opened: tells once that nothing is ended. The words count for no later call.
+    fn close_another<'call>(&mut self, pam: &Handle, words: impl Iterator<Item = &'call CStr>) {
+        let mut options = Options::default();
+        words.for_each(|word| _ = options.add(word));
+        if options.end() && !mem::replace(&mut self.told, true) {
+            let mut line = Line::new();
+            line.text("nothing is ended: no session was opened on this handle; close it on the one that opened it");
+            pam.log(Level::Notice, &mut line, c"");
+        }
     }
 
     /// pam_sm_setcred(3), `PAM_DELETE_CRED`: ends the keyring at once.
     fn delete(&mut self, pam: &Handle) -> Result<Code, Failure> {
-        if self.made.is_none() || !self.options.end() {
+        if !self.isolation.is_made() || !self.options.end() {
             return Ok(Code::IGNORE);
         }
-        self.finish(pam).and(Ok(Code::SUCCESS))
+        self.finish(pam).map(|ended| if ended { Code::SUCCESS } else { Call::Delete.system_error() })
     }
 
     /// Gives the thread a complete session keyring, unless it has one. This is also pam_sm_setcred(3) with
     /// `PAM_ESTABLISH_CRED`: other modules may store keys before the session is opened.
-    fn ensure(&mut self, pam: &Handle) -> Result<Code, Failure> {
-        let ids = self.ids(pam)?;
-        match self.made {
-            // PAM_USER has changed: one user's session must not run in another's keyring.
-            Some(made) if made.owner.uid != ids.uid => self.finish_or_report(pam)?,
-            Some(Made { linked: true, .. }) if !self.ids_lost => return Ok(Code::SUCCESS),
-            _ => (),
-        }
-        let identity = self.become_user(ids)?;
-        let made = self.join_and_link();
-        self.become_caller(identity)?;
-        self.settle(pam, made)
-    }
-
-    /// Takes on the real ids of a user. Meanwhile nothing is logged: the user may kill this process, kill(2).
-    fn become_user(&mut self, user: Ids) -> Result<Identity, Failure> {
+    fn ensure(&mut self, call: Call, pam: &Handle) -> Result<Code, Failure> {
+        self.begun = true;
+        self.look_up(pam)?;
         if self.ids_lost {
             return Err(Error::GiveBack.into());
         }
-        let taken_on = Identity::take_on(user.uid, user.gid);
-        self.ids_lost = taken_on.as_ref().is_err_and(|failure| failure.error == Error::GiveBack);
-        taken_on
-    }
-
-    /// Gives the thread the caller's ids back.
-    fn become_caller(&mut self, identity: Identity) -> Result<(), Failure> {
-        let given_back = identity.give_back();
-        self.ids_lost = given_back.is_err();
-        given_back
-    }
-
-    /// Makes a session keyring where there has to be one, and links the user keyring into it.
-    fn join_and_link(&mut self) -> Result<Done, Failure> {
-        let owner = self.ids;
-        let mut done = "made session keyring ";
-        if self.made.is_none() && !self.options.force {
-            match Keyring::of_session() {
-                Ok(present) if Some(present) == self.ended => (),
-                Ok(present) => {
-                    if let Some(kept) = self.kept(present, owner.uid)? {
-                        return Ok(kept);
-                    }
-                }
-                Err(failure) if failure.keyring_is_dead() => {
-                    done = "the session keyring was dead, made session keyring "
-                }
-                Err(failure) => return Err(failure),
-            }
+        if self.isolation.is_complete() {
+            return Ok(Code::SUCCESS);
         }
-        let keyring = match self.made {
-            Some(made) => made.keyring, // only its link is missing
-            None => Keyring::join()?,
-        };
-        self.made = Some(Made { keyring, owner, linked: false });
-        keyring.link_user_keyring()?;
-        self.made = Some(Made { keyring, owner, linked: true });
-        Ok(Done(Level::Debug, done, keyring))
+        let outcome = self.isolation.ensure(self.options, self.ids)?;
+        self.tell(pam, outcome);
+        Ok(if outcome.is_failure() { call.system_error() } else { Code::SUCCESS })
     }
 
-    /// What is to be said of the session keyring that the process has already, if it is to keep that one.
-    fn kept(&self, present: Keyring, uid: u32) -> Result<Option<Done>, Failure> {
-        if present == Keyring::of_user_session()? {
-            return Ok(None); // the one of those who have none
+    /// Ends the keyring that the handle made, if it made one. False: it could not be ended.
+    fn finish(&mut self, pam: &Handle) -> Result<bool, Failure> {
+        if self.ids_lost && self.options.clear && !self.options.revoke {
+            return Err(Error::GiveBack.into());
         }
-        Ok(if self.options.own && !present.is_of(uid) {
-            None
-        } else if !self.options.own && uid != 0 && present.is_of(0) {
-            Some(Done(Level::Notice, "the user stays in root's session keyring (see `own`): ", present))
-        } else {
-            Some(Done(Level::Debug, "the process has and keeps session keyring ", present))
-        })
-    }
-
-    /// Logs what was done. Where keyctl(2) is not available, as in many containers, the login goes on without.
-    fn settle(&self, pam: &Handle, made: Result<Done, Failure>) -> Result<Code, Failure> {
-        match made {
-            Ok(done) => self.say(pam, done),
-            Err(failure) => {
-                let level = self.tolerated(failure).ok_or(failure)?;
-                if self.wants(level) {
-                    let mut line = Line::new();
-                    failure.write(&mut line);
-                    pam.log(level, line.text("; the login goes on without a session keyring of its own"));
-                }
-            }
+        let outcome = self.isolation.finish(self.options)?;
+        if let Some(outcome) = outcome {
+            self.tell(pam, outcome);
         }
-        Ok(Code::SUCCESS)
-    }
-
-    /// How much it matters that keyctl(2) is not available, if that is what `failure` says.
-    fn tolerated(&self, failure: Failure) -> Option<Level> {
-        let first = if self.options.force { Error::Join } else { Error::LookAtSession };
-        match (failure.error, failure.reason) {
-            // A handle that has made a keyring has seen keyctl(2) work, and must not leave the user in that one.
-            _ if self.made.is_some() || self.ended.is_some() => None,
-            (Error::LookAtSession | Error::LookAtUserSession | Error::Join, libc::ENOSYS) => Some(Level::Debug),
-            // To the first thing that it is asked the kernel itself never answers EPERM: it is a seccomp filter.
-            (error, libc::EPERM) if error == first => Some(Level::Notice),
-            _ => None,
-        }
-    }
-
-    /// Ends the keyring that the handle made, if it made one.
-    fn finish(&mut self, pam: &Handle) -> Result<(), Failure> {
-        let Some(made) = self.made else { return Ok(()) };
-        let ended = if self.options.revoke {
-            made.keyring.revoke().and(Ok(Done(Level::Debug, "revoked session keyring ", made.keyring)))
-        } else if self.options.clear {
-            self.clear(made)
-        } else {
-            Ok(Done(Level::Debug, "left as it is: session keyring ", made.keyring))
-        };
-        self.made = None;
-        self.ended = Some(made.keyring);
-        match ended {
-            // Which is what was wanted.
-            Err(failure) if failure.keyring_is_dead() => (),
-            ended => self.say(pam, ended?),
-        }
-        Ok(())
-    }
-
-    /// Ends the keyring in a call that does not fail if that fails. It does if the thread's ids were lost.
-    fn finish_or_report(&mut self, pam: &Handle) -> Result<(), Failure> {
-        match self.finish(pam) {
-            Err(failure) if failure.error != Error::GiveBack => {
-                pam.report(failure);
-                Ok(())
-            }
-            finished => finished,
-        }
-    }
-
-    /// Leaves nothing in the keyring that the handle made but the user keyring.
-    fn clear(&mut self, made: Made) -> Result<Done, Failure> {
-        let identity = self.become_user(made.owner)?;
-        let cleared = made.keyring.clear();
-        self.become_caller(identity)?;
-        cleared.and(Ok(Done(Level::Debug, "cleared session keyring ", made.keyring)))
+        Ok(!outcome.is_some_and(|outcome| outcome.is_failure()))
     }
 
     /// The ids of PAM_USER, looked up again only when the name has changed: libpam's look-up takes more memory and
-    /// time with each call on a handle.
-    fn ids(&mut self, pam: &Handle) -> Result<Ids, Failure> {
+    /// time with each call on a handle. One user's session must not run in another's keyring: that one is ended.
+    fn look_up(&mut self, pam: &Handle) -> Result<(), Failure> {
         let name = pam.user()?;
         let bytes = name.to_bytes_with_nul();
         if self.known && self.name.as_flattened().starts_with(bytes) {
-            return Ok(self.ids);
+            return Ok(());
         }
         self.known = false;
-        self.ids = pam.ids_of(name).ok_or(Error::UnknownUser)?;
-        if [self.ids.uid, self.ids.gid].contains(&u32::MAX) {
+        let ids = pam.ids_of(name).ok_or(Error::UnknownUser)?;
+        if [ids.uid, ids.gid].contains(&u32::MAX) {
             return Err(Error::InvalidId.into());
         }
-        if let Some(place) = self.name.as_flattened_mut().get_mut(..bytes.len()) {
-            place.copy_from_slice(bytes);
-            self.known = true;
+        if self.ids.uid != ids.uid {
+            self.finish(pam)?;
+            self.told = false;
         }
-        Ok(self.ids)
+        self.ids = ids;
+        self.known = bytes.len() <= size_of_val(&self.name);
+        // A longer one is only shown; the last byte stays the NUL.
+        let bytes = bytes.iter().take(size_of_val(&self.name) - 1);
+        self.name.as_flattened_mut().iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
+        Ok(())
+    }
+
+    /// The name that was looked up last; empty if none was.
+    fn user(&self) -> &CStr {
+        CStr::from_bytes_until_nul(self.name.as_flattened()).unwrap_or_default()
     }
 
     /// Whether the log has not named `word` yet. When it has named as many as `named` holds, it names no more.
@@ -324,16 +244,15 @@ impl Session {
         place.is_some_and(|place| mem::replace(place, hash) == 0)
     }
 
-    /// Writes to the log what was done.
-    fn say(&self, pam: &Handle, Done(level, done, keyring): Done) {
-        if self.wants(level) {
-            pam.log(level, Line::new().text(done).number(keyring.0));
+    /// Writes to the log what came of a call: for debugging only if a line of the configuration asked for such.
+    fn tell(&mut self, pam: &Handle, outcome: Outcome) {
+        let wanted = match outcome.level() {
+            Level::Debug => self.options.debug,
+            _ => !outcome.once() || !mem::replace(&mut self.told, true),
+        };
+        if wanted {
+            tell(pam, outcome, self.user());
         }
-    }
-
-    /// Whether a line of this level is to be written: for debugging only if a line of the configuration asked for such.
-    fn wants(&self, level: Level) -> bool {
-        level != Level::Debug || self.options.debug
     }
 }
 

@@ -2,7 +2,7 @@
 //! Every C function and every system call that the module uses. Nothing is decided here.
 
 use core::cell::UnsafeCell;
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ops::Deref;
 use core::slice;
 
@@ -44,79 +44,113 @@ unsafe extern "C" {
 
 // The first id calls of 32-bit kernels have ids of 16 bits; these have 32.
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-use libc::{SYS_getresgid, SYS_getresuid, SYS_setfsgid, SYS_setfsuid, SYS_setresgid, SYS_setresuid};
+use libc::{
+    SYS_getegid, SYS_geteuid, SYS_getgid, SYS_getresgid, SYS_getresuid, SYS_getuid, SYS_setfsgid, SYS_setfsuid,
+    SYS_setregid, SYS_setresgid, SYS_setresuid, SYS_setreuid,
+};
 #[cfg(any(target_arch = "x86", target_arch = "arm"))]
 use libc::{
-    SYS_getresgid32 as SYS_getresgid, SYS_getresuid32 as SYS_getresuid, SYS_setfsgid32 as SYS_setfsgid,
-    SYS_setfsuid32 as SYS_setfsuid, SYS_setresgid32 as SYS_setresgid, SYS_setresuid32 as SYS_setresuid,
+    SYS_getegid32 as SYS_getegid, SYS_geteuid32 as SYS_geteuid, SYS_getgid32 as SYS_getgid,
+    SYS_getresgid32 as SYS_getresgid, SYS_getresuid32 as SYS_getresuid, SYS_getuid32 as SYS_getuid,
+    SYS_setfsgid32 as SYS_setfsgid, SYS_setfsuid32 as SYS_setfsuid, SYS_setregid32 as SYS_setregid,
+    SYS_setresgid32 as SYS_setresgid, SYS_setresuid32 as SYS_setresuid, SYS_setreuid32 as SYS_setreuid,
 };
 
 /// A kind of ids: the numbers of its system calls.
 pub struct Kind {
-    get: c_long,
-    set: c_long,
+    get_all: c_long,
+    get_real: c_long,
+    get_effective: c_long,
+    set_all: c_long,
+    set_real: c_long,
     set_fs: c_long,
-    /// The bit of the capability to set them freely, linux/capability.h.
-    capability: u32,
     /// Whether capabilities depend on them: on uids they do.
     pub decides_capabilities: bool,
 }
 
-/// Uids, with CAP_SETUID.
+/// Uids.
 pub static USER: Kind = Kind {
-    get: SYS_getresuid,
-    set: SYS_setresuid,
+    get_all: SYS_getresuid,
+    get_real: SYS_getuid,
+    get_effective: SYS_geteuid,
+    set_all: SYS_setresuid,
+    set_real: SYS_setreuid,
     set_fs: SYS_setfsuid,
-    capability: 1 << 7,
     decides_capabilities: true,
 };
-/// Gids, with CAP_SETGID.
+/// Gids.
 pub static GROUP: Kind = Kind {
-    get: SYS_getresgid,
-    set: SYS_setresgid,
+    get_all: SYS_getresgid,
+    get_real: SYS_getgid,
+    get_effective: SYS_getegid,
+    set_all: SYS_setresgid,
+    set_real: SYS_setregid,
     set_fs: SYS_setfsgid,
-    capability: 1 << 6,
     decides_capabilities: false,
 };
 
-/// The real, effective and saved id of the calling thread, getresuid(2).
-pub fn thread_ids(kind: &Kind) -> Result<[u32; 3], c_int> {
+/// The real, effective and saved id of a thread.
+pub type ThreadIds = [u32; 3];
+
+/// Those of the calling thread, getresuid(2). Where a filter forbids that call, which the C module does not make, the
+/// saved id is taken for the effective one.
+pub fn thread_ids(kind: &Kind) -> Result<ThreadIds, c_int> {
     let [mut real, mut effective, mut saved] = [0_u32; 3];
     // SAFETY: the three pointers are to three live u32, which is what the kernel writes.
-    checked(unsafe { libc::syscall(kind.get, &raw mut real, &raw mut effective, &raw mut saved) })?;
+    let all = unsafe { libc::syscall(kind.get_all, &raw mut real, &raw mut effective, &raw mut saved) };
+    if checked(all).is_err() {
+        // SAFETY: takes no arguments.
+        real = checked(unsafe { libc::syscall(kind.get_real) })? as u32;
+        // SAFETY: as above.
+        effective = checked(unsafe { libc::syscall(kind.get_effective) })? as u32;
+        saved = effective;
+    }
     Ok([real, effective, saved])
 }
 
-/// Sets the real id of the calling thread, and of no other, setresuid(2). On the way the kernel makes the filesystem id
-/// the effective one.
-pub fn set_thread_real_id(kind: &Kind, id: u32) -> Result<(), c_int> {
-    // SAFETY: takes numbers only; -1 leaves an id as it is. libc's own wrapper would change every thread of the process.
-    checked(unsafe { libc::syscall(kind.set, id as c_long, -1 as c_long, -1 as c_long) }).map(drop)
+/// Changes the ids of the calling thread, and of no other, from those it has. On the way the kernel makes the filesystem
+/// id the effective one. setreuid(2), as the C module does, where that touches the real id alone, else setresuid(2).
+/// libc's own wrappers would change every thread of the process.
+pub fn set_thread_ids(kind: &Kind, from: ThreadIds, to: ThreadIds) -> Result<(), c_int> {
+    let [old_real, old_effective, old_saved] = from;
+    let [real, effective, saved] = to;
+    let changed = |old, new| if old == new { -1 } else { new as c_long };
+    let answer = if old_saved == old_effective && [effective, saved] == [old_effective, old_saved] {
+        // SAFETY: takes numbers only; -1 leaves an id as it is.
+        unsafe { libc::syscall(kind.set_real, real as c_long, -1 as c_long) }
+    } else {
+        let [real, effective, saved] =
+            [changed(old_real, real), changed(old_effective, effective), changed(old_saved, saved)];
+        // SAFETY: as above.
+        unsafe { libc::syscall(kind.set_all, real, effective, saved) }
+    };
+    checked(answer).map(drop)
 }
 
 /// Sets the filesystem id of the calling thread and returns the one before, setfsuid(2). 4294967295 changes nothing.
-/// The kernel itself reports no failure, but a seccomp filter may answer with one. On 32-bit an answer of 4294963201 and
-/// more looks like one to libc, measured on i386: it is an id if the thread has it as real, effective or saved one. Where
-/// only the filesystem id is that high, the caller is refused before anything is changed, and the log has the id as errno.
+/// The kernel itself reports no failure, but a filter may answer with one, and gVisor has no such call. On 32-bit an
+/// answer of 4294963201 and more looks like a failure to libc, measured on i386: it is an id, unless it is one of the
+/// errnos of filters and the thread has no such id.
 pub fn set_thread_fs_id(kind: &Kind, id: u32) -> Result<u32, c_int> {
     // SAFETY: takes a number only.
     match checked(unsafe { libc::syscall(kind.set_fs, id as c_long) }) {
         Err(errno) if cfg!(target_pointer_width = "32") => {
             let id = errno.wrapping_neg() as u32;
-            if thread_ids(kind)?.contains(&id) { Ok(id) } else { Err(errno) }
+            let refused = matches!(errno, libc::ENOSYS | libc::EPERM | libc::EACCES);
+            if refused && !thread_ids(kind)?.contains(&id) { Err(errno) } else { Ok(id) }
         }
         answer => Ok(answer? as u32),
     }
 }
 
-/// Whether the calling thread may set ids of this kind freely, capget(2). If that cannot be seen, it may not.
-pub fn thread_is_capable(kind: &Kind) -> bool {
-    const VERSION_3: u32 = 0x2008_0522; // linux/capability.h
-    let mut header = [VERSION_3, 0]; // version and thread, 0 for the calling one
-    let mut sets = [0_u32; 6]; // effective, permitted, inheritable: of capabilities 0 to 31, then of 32 to 63
-    // SAFETY: of version 3 the header is two words, which the kernel may write, and the sets are six.
-    unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
-    sets[0] & kind.capability != 0
+/// Whether the calling thread keeps its capabilities when the last of its uids stops being 0, prctl(2)
+/// `PR_GET_SECUREBITS`. If that cannot be seen, it does not.
+pub fn thread_keeps_capabilities() -> bool {
+    const NO_SETUID_FIXUP: c_long = 1 << 2; // linux/securebits.h
+    const KEEP_CAPS: c_long = 1 << 4;
+    // SAFETY: takes numbers only.
+    let bits = unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_SECUREBITS as c_long, 0, 0, 0, 0) };
+    checked(bits).is_ok_and(|bits| bits & (NO_SETUID_FIXUP | KEEP_CAPS) != 0)
 }
 
 /// The operations of keyctl(2) that write nothing to memory.
@@ -125,6 +159,8 @@ pub enum Operation {
     GetKeyringId = libc::KEYCTL_GET_KEYRING_ID as isize,
     JoinSessionKeyring = libc::KEYCTL_JOIN_SESSION_KEYRING as isize,
     Revoke = libc::KEYCTL_REVOKE as isize,
+    Invalidate = libc::KEYCTL_INVALIDATE as isize,
+    SetPermissions = libc::KEYCTL_SETPERM as isize,
     Link = libc::KEYCTL_LINK as isize,
     Unlink = libc::KEYCTL_UNLINK as isize,
 }
@@ -133,6 +169,23 @@ pub enum Operation {
 pub fn keyctl(operation: Operation, first: i32, second: i32) -> Result<i32, c_int> {
     // SAFETY: takes numbers only, and no memory is written to. JOIN would read a name at `first`: the kernel checks.
     let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation as c_long, first as c_long, second as c_long) };
+    Ok(checked(answer)? as i32)
+}
+
+/// keyctl(2) `KEYCTL_SEARCH`: the keyring of that name that the thread can find from `keyring`.
+pub fn keyctl_search(keyring: i32, name: &CStr) -> Result<i32, c_int> {
+    let kind = c"keyring";
+    // SAFETY: the kernel reads two strings with their NULs; 0 links what is found nowhere.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_SEARCH as c_long,
+            keyring as c_long,
+            kind.as_ptr(),
+            name.as_ptr(),
+            0 as c_long,
+        )
+    };
     Ok(checked(answer)? as i32)
 }
 
