@@ -7,6 +7,11 @@ fn main() {
     // them the first object is one of rustc's own that names no ABI, after which GNU ld refuses all others.
     if variable("CARGO_CFG_TARGET_ARCH") != "arm" {
         println!("cargo:rustc-link-arg-cdylib=-nostartfiles");
+    } else {
+        // There unwinding tables name functions of libgcc, but not for their addresses: who unwinds has its own.
+        for name in ["pr0", "pr1", "pr2"] {
+            println!("cargo:rustc-link-arg-cdylib=-Wl,--defsym=__aeabi_unwind_cpp_{name}=0");
+        }
     }
     for option in [
         "-lc",                        // without std nobody else asks for it
