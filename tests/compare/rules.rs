@@ -13,35 +13,57 @@ use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
 const SAVED_GID: usize = 6;
 
 /// What can be said of a call of a sequence: all up to it, with the states at the start and after each.
-struct Step<'run> {
-    case: &'run Case,
-    users: Users,
-    calls: &'run [Call],
-    theirs: &'run [State],
-    ours: &'run [State],
+pub struct Step<'run> {
+    pub case: &'run Case,
+    pub users: Users,
+    pub calls: &'run [Call],
+    pub theirs: &'run [State],
+    pub ours: &'run [State],
 }
 
-struct Rule {
-    entry: &'static str,
+pub struct Rule {
+    pub entry: &'static str,
     /// Whether from there on the modules go different ways, so that nothing more is to be compared.
-    parts: bool,
-    /// What ours has to show where the C module shows what the entry says of it.
-    ours: fn(&Step) -> Option<State>,
+    pub parts: bool,
+    pub allows: Allows,
 }
 
-const RULES: [Rule; 7] = [
-    Rule { entry: "dead-keyring", parts: true, ours: dead_keyring },
-    Rule { entry: "saved-gid", parts: false, ours: saved_gid },
-    Rule { entry: "early-end", parts: true, ours: early_end },
-    Rule { entry: "close-counts", parts: true, ours: close_counts },
-    Rule { entry: "force-counts", parts: true, ours: force_counts },
-    Rule { entry: "open-again", parts: true, ours: open_after_revoke },
-    Rule { entry: "open-again", parts: false, ours: open_after_close },
+/// What is allowed to differ.
+pub enum Allows {
+    /// Where the C module shows what the entry says of it, this is what ours has to show.
+    Ours(fn(&Step) -> Option<State>),
+    /// Both show what the entry says of them.
+    Both(fn(&Step) -> bool),
+}
+use Allows::*;
+
+impl Rule {
+    pub const fn parts(entry: &'static str, allows: Allows) -> Rule {
+        Rule { entry, parts: true, allows }
+    }
+
+    pub const fn stays(entry: &'static str, allows: Allows) -> Rule {
+        Rule { entry, parts: false, allows }
+    }
+
+    fn is_kept(&self, step: &Step) -> bool {
+        match self.allows {
+            Ours(state) => state(step).as_ref() == step.ours.last(),
+            Both(agree) => agree(step),
+        }
+    }
+}
+
+/// Those of calls alone.
+pub const RULES: [Rule; 7] = [
+    Rule::parts("dead-keyring", Ours(dead_keyring)),
+    Rule::stays("saved-gid", Ours(saved_gid)),
+    Rule::parts("early-end", Ours(early_end)),
+    Rule::parts("close-counts", Ours(close_counts)),
+    Rule::parts("force-counts", Ours(force_counts)),
+    Rule::parts("open-again", Ours(open_after_revoke)),
+    Rule::stays("open-again", Ours(open_after_close)),
 ];
-
-pub fn entries() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.entry)
-}
 
 /// A call that began in a dead session keyring: the C module fails.
 fn dead_keyring(step: &Step) -> Option<State> {
@@ -106,12 +128,12 @@ fn open_after_close(step: &Step) -> Option<State> {
 }
 
 impl Step<'_> {
-    fn call(&self) -> Call {
+    pub fn call(&self) -> Call {
         self.calls[self.calls.len() - 1]
     }
 
     /// Our state before the call.
-    fn before(&self) -> &State {
+    pub fn before(&self) -> &State {
         &self.ours[self.calls.len() - 1]
     }
 
@@ -145,6 +167,16 @@ impl Step<'_> {
         self.before().with(Ok(Session::new(self.users.user)))
     }
 
+    /// The last states: the C module's and ours.
+    pub fn both(&self) -> (&State, &State) {
+        (&self.theirs[self.calls.len()], &self.ours[self.calls.len()])
+    }
+
+    /// Whether one of the lines asks for `word`.
+    pub fn asks_for(&self, word: &str) -> bool {
+        [Call::Open, Call::Establish].iter().any(|call| self.case.lines.ask(*call, word))
+    }
+
     /// Whether no session and no credentials were open before the last call: a close was the last that counts.
     fn closed(&self) -> bool {
         let (mut open, mut closed) = (0_u32, false);
@@ -174,10 +206,16 @@ pub struct Comparison {
     pub failed: bool,
 }
 
-/// Compares call by call, up to one after which the modules go different ways.
-pub fn compare(case: &Case, calls: &[Call], both: &Both) -> Comparison {
+/// Compares call by call, up to one after which the modules go different ways, with `more` rules.
+pub fn compare(case: &Case, calls: &[Call], both: &Both, more: &[Rule]) -> Comparison {
     let mut comparison =
         Comparison { last: 0, differences: Vec::new(), failed: both.theirs.first() != both.ours.first() };
+    // Whatever differs, ours returns, with the rights of before.
+    let rights = |state: &State| (state.ids, state.capabilities);
+    let kept = both.ours.iter().take_while(|state| rights(state) == rights(&both.ours[0])).count();
+    if kept <= calls.len() {
+        return Comparison { last: kept, failed: true, ..comparison };
+    }
     for number in 1..=calls.len() {
         if comparison.failed {
             break;
@@ -191,7 +229,7 @@ pub fn compare(case: &Case, calls: &[Call], both: &Both) -> Comparison {
             continue;
         }
         let step = Step { case, users: both.users, calls: &calls[..number], theirs, ours };
-        let Some(rule) = RULES.iter().find(|rule| (rule.ours)(&step).as_ref() == ours.last()) else {
+        let Some(rule) = RULES.iter().chain(more).find(|rule| rule.is_kept(&step)) else {
             comparison.failed = true;
             break;
         };

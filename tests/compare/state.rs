@@ -2,12 +2,14 @@
 //! What can be seen of a process after a call, and of one that no call has changed.
 
 use std::fmt;
+use std::fs;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Call, Start, Users, gid};
-use crate::support::ids::{become_ids, ids};
+use crate::case::{Call, Caller, Case, Start, Users, gid};
+use crate::deed;
+use crate::support::ids::{become_ids, ids_of};
 use crate::support::keys;
 use crate::support::pam::Pam;
 
@@ -16,8 +18,12 @@ pub struct State {
     /// What the call has answered; 0 at the start.
     pub code: i32,
     pub ids: [u32; 8],
+    /// Permitted and effective.
+    pub capabilities: [u64; 2],
     /// The session keyring, or the errno of a look at it.
     pub session: Result<Session, i32>,
+    /// Whether the key that was stored in the session can be found, and read.
+    pub finds: Option<[bool; 2]>,
 }
 
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
@@ -35,14 +41,14 @@ pub enum Which {
     Another,
 }
 
-/// Does all `calls`, beginning with this session keyring. The states at the start and after each call.
-pub fn after_each(pam: &mut Pam, start: Start, users: Users, calls: &[Call]) -> Vec<State> {
-    begin(start, users);
+/// Does all `calls` where `case` begins. The states at the start and after each call.
+pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call]) -> Vec<State> {
+    begin(case, users);
     // The serial numbers, where there are keyrings.
     let mut seen = Vec::<Option<i32>>::new();
-    let mut state = |code| {
+    let mut state = |code, stored: Option<i32>| {
         // A look installs the user-session keyring where there is none: another thread's look, for that thread.
-        let looked = if start == Start::None { thread::spawn(look).join().expect("no panic") } else { look() };
+        let looked = if case.start == Start::None { thread::spawn(look).join().expect("no panic") } else { look() };
         let serial = looked.as_ref().ok().map(|(serial, ..)| *serial);
         seen.push(serial);
         let which = match seen[..] {
@@ -51,21 +57,44 @@ pub fn after_each(pam: &mut Pam, start: Start, users: Users, calls: &[Call]) -> 
             _ => Which::Another,
         };
         let session = looked.map(|(_, keyring, links)| Session { which, keyring, links });
-        State { code, ids: ids(), session }
+        let finds = stored.map(|stored| deed::finds(users.user, stored));
+        let (ids, capabilities) = rights();
+        State { code, ids, capabilities, session, finds }
     };
-    let mut states = vec![state(0)];
-    states.extend(calls.iter().map(|call| state(call.of(pam))));
+    let mut stored = None;
+    let mut states = vec![state(0, stored)];
+    if let Some(refusal) = case.refusal {
+        refusal.take_effect();
+    }
+    for call in calls {
+        let code = call.of(pam, users, &mut stored);
+        states.push(state(code, stored));
+    }
     states
 }
 
-/// Makes this process, which is root's, the caller's, with this session keyring.
-fn begin(start: Start, users: Users) {
+/// The ids and the capabilities, permitted and effective, of this thread.
+fn rights() -> ([u32; 8], [u64; 2]) {
+    let status = fs::read_to_string("/proc/thread-self/status").expect("/proc");
+    let capabilities = ["CapPrm:", "CapEff:"].map(|name| {
+        let set = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of capabilities");
+        u64::from_str_radix(set.trim(), 16).expect("a set")
+    });
+    (ids_of(&status), capabilities)
+}
+
+/// Makes this thread, which is root's, the caller's, with the session keyring of the start.
+fn begin(case: &Case, users: Users) {
+    let start = case.start;
     let join = || keys::join(None).expect("a keyring");
     if start == Start::SomebodyElses {
         become_ids([users.somebody_else, 0, 0], [0; 3]);
         join();
     }
-    become_ids([users.caller; 3], [gid(users.caller); 3]);
+    match case.caller {
+        Caller::Of(ids) => ids.take_on(users),
+        _ => become_ids([users.caller; 3], [gid(users.caller); 3]),
+    }
     match start {
         Start::None | Start::SomebodyElses => (),
         Start::UserSession => drop(keys::id(keys::SESSION).expect("a keyring")),
@@ -92,9 +121,9 @@ impl State {
         state
     }
 
-    /// This one, after one more call that has ended with success and this session keyring.
+    /// This one, after one more call that has ended with success and this session keyring, in which nothing was stored.
     pub fn with(&self, session: Result<Session, i32>) -> State {
-        State { code: 0, session, ..self.clone() }
+        State { code: 0, session, finds: self.finds.map(|_| [false; 2]), ..self.clone() }
     }
 }
 
@@ -114,8 +143,15 @@ impl Session {
 
 impl fmt::Display for State {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { code, ids, session } = self;
-        write!(to, "code {code}, ids {ids:?}, session keyring ")?;
+        let State { code, ids, capabilities, session, finds } = self;
+        write!(to, "code {code}, ids {ids:?}, ")?;
+        if capabilities.iter().any(|set| *set != 0) {
+            write!(to, "capabilities {capabilities:x?}, ")?;
+        }
+        if let Some([finds, reads]) = finds {
+            write!(to, "key found {finds}, read {reads}, ")?;
+        }
+        write!(to, "session keyring ")?;
         match session {
             Ok(Session { which, keyring: Some(keyring), links }) => {
                 let keys::Description { uid, gid, permissions, name, .. } = keyring;

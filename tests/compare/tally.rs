@@ -10,7 +10,7 @@ use crate::rules::{self, Comparison};
 use crate::run::Both;
 
 /// How many failures are kept, the shortest.
-const KEPT: usize = 10;
+const KEPT: usize = 1000000;
 
 #[derive(Serialize, Deserialize, Default)]
 pub struct Tally {

@@ -41,8 +41,10 @@ pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
         let conditions: Vec<_> = conditions
             .iter()
             .map(|&(index, value)| {
-                SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into())
-                    .expect("a condition")
+                // Operations of keyctl(2) as a whole, of which the kernel takes 32 bits: keys::pass_filters.
+                let is_operation = number == libc::SYS_keyctl && index == 0;
+                let length = if is_operation { SeccompCmpArgLen::Qword } else { SeccompCmpArgLen::Dword };
+                SeccompCondition::new(index, length, SeccompCmpOp::Eq, value.into()).expect("a condition")
             })
             .collect();
         if !conditions.is_empty() {

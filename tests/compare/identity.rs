@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+//! Callers with ids of all kinds, in each place: root's, the user's and somebody else's; and with capabilities that stay.
+
+use caps::{CapSet, securebits};
+
+use crate::case::{Call, Caller, Case, LINES, Lines, Start, Users, gid};
+use crate::rules::Allows::Both;
+use crate::rules::{Rule, Step};
+use crate::state::{Session, State, Which};
+use crate::support::ids::become_ids;
+use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
+
+/// Whose an id is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    Root,
+    User,
+    Another,
+}
+use Whose::*;
+
+const ALL: [Whose; 3] = [Root, User, Another];
+
+/// What keeps the kernel from taking the capabilities away with the last uid 0, capabilities(7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    Nothing,
+    /// `PR_SET_KEEPCAPS`: those that are permitted.
+    Permitted,
+    /// So, and they are made effective again.
+    PermittedAndRaised,
+    /// `SECBIT_NO_SETUID_FIXUP`.
+    All,
+}
+
+const KEEPS: [Keeps; 4] = [Keeps::Nothing, Keeps::Permitted, Keeps::PermittedAndRaised, Keeps::All];
+
+/// Real, effective and saved ids of a caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ids {
+    uids: [Whose; 3],
+    gids: [Whose; 3],
+    keeps: Keeps,
+    /// Of one thread only: the others stay root.
+    pub of_thread: bool,
+    /// Root logs in, not the user.
+    pub for_root: bool,
+}
+
+impl Ids {
+    /// Makes them the calling thread's.
+    pub fn take_on(self, users: Users) {
+        match self.keeps {
+            Keeps::Nothing => (),
+            Keeps::Permitted | Keeps::PermittedAndRaised => securebits::set_keepcaps(true).expect("a flag"),
+            Keeps::All => set_no_setuid_fixup(),
+        }
+        let uid = |whose| match whose {
+            Root => 0,
+            User => users.first,
+            Another => users.first + 1,
+        };
+        become_ids(self.uids.map(uid), self.gids.map(|whose| gid(uid(whose))));
+        if self.keeps == Keeps::PermittedAndRaised {
+            let permitted = caps::read(None, CapSet::Permitted).expect("capabilities");
+            caps::set(None, CapSet::Effective, &permitted).expect("capabilities");
+        }
+    }
+}
+
+fn set_no_setuid_fixup() {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2; // linux/securebits.h
+    // SAFETY: takes numbers only.
+    let answer = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP) };
+    assert_eq!(answer, 0, "PR_SET_SECUREBITS");
+}
+
+/// All that three ids can be.
+fn triples() -> impl Iterator<Item = [Whose; 3]> {
+    ALL.into_iter()
+        .flat_map(|real| ALL.into_iter().flat_map(move |effective| ALL.map(|saved| [real, effective, saved])))
+}
+
+/// All callers with a session, and those that have the same uid, or gid, in all places once more with credentials, and as
+/// one thread of a process of root's.
+pub fn sequences() -> Vec<(Case, Vec<Call>)> {
+    let lines: &'static Lines = &LINES[3];
+    assert_eq!(lines.session, "force revoke");
+    let mut all = Vec::new();
+    for uids in triples() {
+        for gids in triples() {
+            let plain = |ids: [Whose; 3]| ids == [ids[0]; 3];
+            for keeps in KEEPS {
+                for (for_root, of_thread) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let ids = Ids { uids, gids, keeps, of_thread, for_root };
+                    let case = Case { lines, start: Start::SomebodyElses, caller: Caller::Of(ids), refusal: None };
+                    let more = plain(uids) || plain(gids);
+                    if more || !of_thread {
+                        all.push((case, vec![Call::Open, Call::Close]));
+                    }
+                    if more {
+                        all.push((case, vec![Call::Establish, Call::Open, Call::Delete]));
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+pub const RULES: [Rule; 3] = [
+    Rule::parts("no-way-back", Both(no_way_back)),
+    Rule::parts("ids-lost", Both(ids_lost)),
+    Rule::parts("saved-gid", Both(saved_gid)),
+];
+
+/// The real or effective ids or the capabilities that a thread has in a state.
+fn rights(state: &State) -> ([u32; 4], [u64; 2]) {
+    let [real_uid, effective_uid, _, _, real_gid, effective_gid, ..] = state.ids;
+    ([real_uid, effective_uid, real_gid, effective_gid], state.capabilities)
+}
+
+/// The C module does not bring the caller back, and ours refuses.
+fn no_way_back(step: &Step) -> bool {
+    let (theirs, ours) = step.both();
+    let refused = if step.call() == Call::Open { SESSION_ERR } else { CRED_ERR };
+    step.call().makes() && rights(theirs) != rights(step.before()) && *ours == step.before().still(refused)
+}
+
+/// The C module does not bring the caller back, or not its saved ids, and ours does what was asked for.
+fn ids_lost(step: &Step) -> bool {
+    let (theirs, ours) = step.both();
+    let works = if step.call().makes() {
+        ours.session
+            == Ok(Session {
+                which: ours.session.as_ref().map_or(Which::Another, |now| now.which),
+                ..Session::new(step.users.user)
+            })
+    } else {
+        ours.session == Err(libc::EKEYREVOKED)
+    };
+    theirs.ids != step.before().ids && ours.code == SUCCESS && works
+}
+
+/// The end of a session: the user's gid is the C module's saved gid.
+fn saved_gid(step: &Step) -> bool {
+    let (theirs, ours) = step.both();
+    let mut given_back = theirs.clone();
+    given_back.ids[6] = ours.ids[6];
+    step.call().ends() && given_back == *ours
+}
