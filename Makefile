@@ -20,37 +20,41 @@ PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
 all: $(MODULE)
 
 # Cargo may find that nothing has changed. Then no later make, by a root who has no cargo, is to ask it again.
-$(MODULE): Cargo.toml Cargo.lock build.rs unwind.ld $(wildcard src/*.rs)
+$(MODULE): Cargo.toml Cargo.lock build.rs $(wildcard src/*.rs)
 	$(CARGO) build --release --locked
 	touch $@
 
+# Link-time optimisation is for the module: with it, who wants to see this would wait twice as long.
 demo: all
-	$(CARGO) run --release --locked --quiet --example demo
+	$(CARGO) run --release --locked --quiet --config 'profile.release.lto="off"' --package demo
+
+# Always of the whole workspace: then crates that its packages share are compiled once.
+TEST = $(CARGO) test --workspace --release --locked
 
 check:
 	tests/needs
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release --locked --quiet --all-targets -- --deny warnings
-	$(CARGO) test --release --locked --no-fail-fast
-	PAM_KEYINIT_MEMCHECK=1 $(CARGO) test --release --locked --test module
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --release --locked --quiet --all-targets -- --deny warnings
+	$(TEST) --no-fail-fast
+	PAM_KEYINIT_MEMCHECK=1 $(TEST) --test module
 
 # The load of `make check`, in full, with the figures that docs/reliability.md has.
 soak:
 	tests/needs
-	PAM_KEYINIT_CYCLES=$(CYCLES) $(CARGO) test --release --locked --test module -- load::
+	PAM_KEYINIT_CYCLES=$(CYCLES) $(TEST) --test module -- load::
 
-# What a login costs beside the C module: prints README's table, and writes it and its pictures to docs.
+# What a login costs beside the C module: prints the tables of docs/cost.md, and writes them and their pictures to docs.
 bench:
 	tests/needs
-	$(CARGO) bench --locked --bench cost
+	$(CARGO) run --release --locked --package bench
 
 # The behaviour tests with the system's C module: all but what docs/differences.md lists has to hold for it as well.
 check-reference:
 	tests/needs
-	PAM_KEYINIT_REFERENCE=1 $(CARGO) test --release --locked --test module
+	PAM_KEYINIT_REFERENCE=1 $(TEST) --test module
 
 # Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there.
-IN_TRIXIE = $(CARGO) test --release --locked --test module --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
+IN_TRIXIE = $(TEST) --test module --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
 check-trixie: all
 	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
 	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(IN_TRIXIE) && \

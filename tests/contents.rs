@@ -14,7 +14,15 @@ fn values(tag: &str) -> impl Iterator<Item = &'static str> {
 /// Names and versions of the crates that the module is built from.
 fn crates() -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--edges=normal,build", "--prefix=none", "--format={p}", "--manifest-path"])
+        .args([
+            "tree",
+            "--package=pam_keyinit",
+            "--locked",
+            "--edges=normal,build",
+            "--prefix=none",
+            "--format={p}",
+            "--manifest-path",
+        ])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
         .expect("cargo starts");

@@ -135,7 +135,7 @@ pub fn sequences() -> Vec<(Case, Vec<Call>)> {
     all
 }
 
-pub const RULES: [Rule; 1] = [Rule::parts("refused-calls", Both(no_worse))];
+pub const RULES: [Rule; 1] = [Rule::parts("absent-calls", Both(no_worse))];
 
 /// What works with the C module works, and what fails there may work.
 fn no_worse(step: &Step) -> bool {

@@ -1,43 +1,32 @@
 // SPDX-License-Identifier: MIT
 //! The file under test: the module as `cargo build --release` makes it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use object::{File, Object, ObjectSymbol};
-
 /// Builds the module with `options` to cargo in the target directory `target`, and returns the file.
 pub fn build(target: &Path, options: &[&str]) -> PathBuf {
-    cargo_build(target, &[&["--lib"], options].concat());
-    target.join("release/libpam_keyinit.so")
-}
-
-/// The release build, made now if it is not up to date.
-pub fn release() -> PathBuf {
-    build(&target(), &[])
-}
-
-/// The demonstration, made now if it is not up to date.
-pub fn demo() -> PathBuf {
-    cargo_build(&target(), &["--example", "demo"]);
-    target().join("release/examples/demo")
-}
-
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
-}
-
-fn cargo_build(target: &Path, options: &[&str]) {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--quiet", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .args(["build", "--package=pam_keyinit", "--lib", "--release", "--locked", "--quiet", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
         .args(options)
         .status()
         .expect("cargo starts");
     assert!(status.success(), "cargo build --release failed");
+    target.join("release/libpam_keyinit.so")
+}
+
+/// The release build, made now if it is not up to date.
+pub fn release() -> PathBuf {
+    build(&root().join("target"), &[])
+}
+
+/// The folder of the workspace, in which that of this package is.
+pub fn root() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("Cargo.lock").exists()).expect("a Cargo.lock")
 }
 
 /// Where the system keeps its own pam_keyinit.so.
@@ -52,12 +41,4 @@ pub fn installed() -> PathBuf {
         .into_iter()
         .filter(|file| file.exists());
     there.next().expect("a pam_keyinit.so on this system: Debian's libpam-modules, Fedora's pam")
-}
-
-/// The names of the functions that a module takes from libraries.
-pub fn imports(module: &Path) -> BTreeSet<String> {
-    let bytes = std::fs::read(module).expect("the module");
-    let file = File::parse(&*bytes).expect("an ELF file");
-    let undefined = file.dynamic_symbols().filter(|symbol| symbol.is_undefined());
-    undefined.map(|symbol| symbol.name().expect("a name").to_owned()).collect()
 }

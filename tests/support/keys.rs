@@ -25,7 +25,9 @@ fn mark() -> libc::c_long {
 }
 
 /// What `KEYCTL_DESCRIBE` says of a key.
-#[derive(serde::Serialize, serde::Deserialize, Clone, PartialEq, Eq, Debug)]
+// Only tests hand it from process to process: the demonstration need not compile serde.
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Description {
     pub kind: String,
     pub uid: u32,

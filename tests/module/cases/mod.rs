@@ -40,9 +40,10 @@ mod own;
 mod programs;
 mod stacks;
 mod threads;
+mod unwinding;
 
 /// In the order in which they run.
-pub const FILES: [&[Case]; 22] = [
+pub const FILES: [&[Case]; 23] = [
     calls::CASES,
     ensure::CASES,
     finish::CASES,
@@ -59,6 +60,7 @@ pub const FILES: [&[Case]; 22] = [
     threads::CASES,
     bad_input::CASES,
     log::CASES,
+    unwinding::CASES,
     load::CASES,
     programs::CASES,
     nested::CASES,

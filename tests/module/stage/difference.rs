@@ -16,8 +16,8 @@ use std::path::Path;
 use nix::unistd::alarm;
 
 use crate::Case;
-use crate::support::artefact;
 use crate::support::differences::entries;
+use crate::support::imports::imports;
 
 /// Set: the file under test is the C module.
 const REFERENCE: &str = "PAM_KEYINIT_REFERENCE";
@@ -37,10 +37,10 @@ pub fn on_reference() -> bool {
 fn can_show(entry: &str, module: &Path) -> bool {
     match entry {
         // 1.5.2 calls libc's functions, which change the ids of every thread; later versions do not.
-        "all-threads" => artefact::imports(module).contains("setreuid"),
+        "all-threads" => imports(module).contains("setreuid"),
         // 1.5.2 keeps its state in static memory, later versions in that of each thread.
-        "another-thread" => !artefact::imports(module).contains("__tls_get_addr"),
-        "no-memory" => artefact::imports(module).contains("__tls_get_addr"),
+        "another-thread" => !imports(module).contains("__tls_get_addr"),
+        "no-memory" => imports(module).contains("__tls_get_addr"),
         _ => true,
     }
 }

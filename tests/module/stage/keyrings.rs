@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The session keyring as a case finds it, and the quota of keys as it needs it.
 
-use super::{Who, in_the_name_of};
+use super::{Who, in_the_name_of, with_real_ids};
 use crate::support::keys;
 
 /// The thread's session keyring, or the errno that it has become.
@@ -15,14 +15,29 @@ pub fn live_session() -> i32 {
     session().expect("a session keyring that is alive")
 }
 
+/// Puts the thread into a session keyring of `who`'s that leads to the user keyring, as a login of theirs does.
+pub fn join_as(who: Who) -> i32 {
+    with_real_ids(who, || {
+        let keyring = keys::join(None).expect("a keyring");
+        keys::link(keys::USER, keyring).expect("the user keyring");
+        keyring
+    })
+}
+
 /// Asserts that the thread is in a session keyring that the module made for `who`, and returns it: anonymous, with the
 /// user's ids and the kernel's permissions, and with the user's keyring linked as the only thing in it.
 #[track_caller]
 pub fn assert_own_keyring(who: Who) -> i32 {
+    assert_keyring_for(who, (who.uid, who.gid))
+}
+
+/// The same of one that was made for `who` and belongs to these ids.
+#[track_caller]
+pub fn assert_keyring_for(who: Who, owner: (u32, u32)) -> i32 {
     let keyring = live_session();
     let description = keys::describe(keyring).expect("the session keyring can be viewed");
     assert_eq!((&*description.kind, &*description.name), ("keyring", "_ses"), "{description:?}");
-    assert_eq!((description.uid, description.gid), (who.uid, who.gid), "{description:?}");
+    assert_eq!((description.uid, description.gid), owner, "{description:?}");
     assert_eq!(description.permissions, 0x3f03_0000, "{description:?}");
     let names = keys::link_names(keyring).expect("the session keyring can be read");
     assert_eq!(names, [format!("_uid.{}", who.uid)]);

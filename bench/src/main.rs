@@ -2,7 +2,7 @@
 //! What a login costs with this module, beside the system's C module: measured in pairs, each sample in a process of its
 //! own, with the system's libpam, on the kernel's keyrings. `make bench` runs it.
 //!
-//! It prints README's table, and writes it and the measurements of how the costs grow to docs/, as CSV and as pictures.
+//! It prints the tables of docs/cost.md, and writes them and the measurements of how the costs grow to docs/, as CSV and as pictures.
 
 #![allow(clippy::indexing_slicing, reason = "a measurement may panic")]
 
@@ -10,7 +10,6 @@ mod draw;
 mod growth;
 mod rows;
 mod samples;
-#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::array;
@@ -66,7 +65,7 @@ fn main() -> ExitCode {
 
     let rows = rows::measure(&bench);
     println!("{}\n{run}\n", rows::table(&rows));
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let docs = artefact::root().join("docs");
     write_csv(&docs.join("bench.csv"), &rows);
     draw::rows(&docs.join("bench.svg"), &rows, &run);
 

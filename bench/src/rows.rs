@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The rows of README's table.
+//! The rows of the tables of docs/cost.md.
 
 use std::ffi::{CString, c_void};
 use std::fmt::Write as _;

@@ -3,16 +3,15 @@
 //!
 //! The logins go through libpam with a configuration directory of their own, so nothing on the system is touched. Root
 //! logs in as nobody, everyone else as himself. All that the text says is checked as it is said; where it is not so, the
-//! exit status is 1. PAM_KEYINIT_SO names another module than the release build. As with every login the system's log,
+//! exit status is 1. PAM_KEYINIT_SO names another module than the one that was built beside this program. As with every login the system's log,
 //! if there is one, gets what the module writes to it.
-
-#[path = "../../tests/support/mod.rs"]
-mod support;
 
 mod process;
 mod session;
+mod support;
 mod tree;
 
+use std::env;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
@@ -22,12 +21,11 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::syslog::{Facility, LogFlags, openlog};
-use nix::unistd::{Gid, Uid, User, dup2_stderr};
-use tempfile::TempDir;
+use nix::unistd::{Gid, Uid, User, dup2_stderr, mkdtemp};
 
 use process::{Line, Outcome, Process, Stop, check, failed, print};
+use support::keys;
 use support::pam::{self, Pam};
-use support::{artefact, keys};
 
 /// Said where the only news is that it is the other's turn.
 const GO_ON: i32 = 0;
@@ -44,8 +42,7 @@ fn main() -> ExitCode {
 }
 
 struct Demo {
-    /// Removed at the end.
-    directory: TempDir,
+    directory: Directory,
     /// Who logs in.
     user: User,
     /// The session keyring from before the logins, where it can be looked at.
@@ -58,9 +55,9 @@ impl Demo {
     fn prepare() -> Outcome<Demo> {
         let before = session_keyring()?;
         let user = user()?;
-        let module = std::env::var_os("PAM_KEYINIT_SO").map_or_else(artefact::release, PathBuf::from);
-        let directory = tempfile::tempdir().map_err(failed("a temporary directory"))?;
-        configure(directory.path(), &module).map_err(failed("a PAM configuration in the temporary directory"))?;
+        let directory = Directory::new().map_err(failed("a temporary directory"))?;
+        configure(&directory.0, &module().map_err(failed("/proc/self/exe"))?)
+            .map_err(failed("a PAM configuration in the temporary directory"))?;
         Ok(Demo { directory, user, before, key: format!("demo-key-{}", std::process::id()) })
     }
 
@@ -119,14 +116,14 @@ impl Demo {
         let log = File::options().append(true).open(self.log()).map_err(failed("the log"))?;
         dup2_stderr(&log).map_err(failed("dup2"))?;
         openlog(Some(name), LogFlags::LOG_PERROR, Facility::LOG_AUTH).map_err(failed("openlog"))?;
-        let mut pam = Pam::start(&self.directory.path().join("pam.d"), "demo", Some(self.user.name.as_bytes()));
+        let mut pam = Pam::start(&self.directory.0.join("pam.d"), "demo", Some(self.user.name.as_bytes()));
         let code = pam.open();
         check(code == pam::SUCCESS, format_args!("pam_open_session answers {code}; the log says why"))?;
         Ok(pam)
     }
 
     fn log(&self) -> PathBuf {
-        self.directory.path().join("log")
+        self.directory.0.join("log")
     }
 
     fn show_log(&self) -> Outcome<String> {
@@ -134,6 +131,21 @@ impl Demo {
         heading("5. The log", "What the module wrote, as it was asked to by `debug`.");
         print(if log.is_empty() { "(nothing)" } else { log.trim_end() });
         Ok(log)
+    }
+}
+
+/// A temporary directory, which is removed at the end of the process that has made it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> nix::Result<Directory> {
+        mkdtemp(&env::temp_dir().join("pam_keyinit-demo-XXXXXX")).map(Directory)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // nothing of what was shown depends on it
     }
 }
 
@@ -168,6 +180,14 @@ fn user() -> Outcome<User> {
     let hint = "only root may take on another: run this in a shell that newgrp(1) or the like did not start";
     check(user.gid == gid, format_args!("this shell has gid {gid}, and your passwd entry {}; {hint}", user.gid))?;
     Ok(user)
+}
+
+/// The module to show: the one that was built beside this program, unless another is named.
+fn module() -> io::Result<PathBuf> {
+    match env::var_os("PAM_KEYINIT_SO") {
+        Some(module) => Ok(module.into()),
+        None => Ok(env::current_exe()?.with_file_name("libpam_keyinit.so")),
+    }
 }
 
 /// Writes what libpam reads instead of /etc/pam.d, and an empty log.

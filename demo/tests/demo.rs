@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! The demonstration: that it shows what it says, to whoever runs it, and fails where there is something else to see.
 
-mod support;
+#[path = "../../tests/support/artefact.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod artefact;
+#[path = "../../tests/support/keys.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod keys;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,7 +17,6 @@ use std::process::Command;
 
 use nix::unistd::{Uid, User};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use support::{artefact, keys};
 use tempfile::TempDir;
 
 /// The demonstration in a directory that all may read, together with the release build of the module.
@@ -32,7 +36,7 @@ impl Demo {
         let path = directory.path();
         let temporary = path.join("tmp");
         fs::create_dir(&temporary).expect("a directory");
-        fs::copy(artefact::demo(), path.join("demo")).expect("the demonstration");
+        fs::copy(env!("CARGO_BIN_EXE_demo"), path.join("demo")).expect("the demonstration");
         fs::copy(artefact::release(), path.join("libpam_keyinit.so")).expect("the module");
         for (file, mode) in [(path, 0o755), (&*path.join("demo"), 0o755), (&*temporary, 0o777)] {
             fs::set_permissions(file, Permissions::from_mode(mode)).expect("our own file");
