@@ -4,11 +4,11 @@
 use caps::{CapSet, securebits};
 
 use crate::case::{Call, Caller, Case, LINES, Lines, Start, Users, gid};
-use crate::rules::Allows::Both;
+use crate::rules::Allows::{Both, TheEnd};
 use crate::rules::{Rule, Step};
-use crate::state::{Session, State, Which};
+use crate::state::{Session, State};
 use crate::support::ids::become_ids;
-use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
+use crate::support::pam::SUCCESS;
 
 /// Whose an id is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,44 +108,41 @@ pub fn sequences() -> Vec<(Case, Vec<Call>)> {
     all
 }
 
-pub const RULES: [Rule; 3] = [
+pub const RULES: [Rule; 4] = [
     Rule::parts("no-way-back", Both(no_way_back)),
     Rule::parts("ids-lost", Both(ids_lost)),
     Rule::parts("saved-gid", Both(saved_gid)),
+    // glibc ends a process of which not all threads may change their ids.
+    Rule::parts("all-threads", TheEnd),
 ];
-
-/// The real or effective ids or the capabilities that a thread has in a state.
-fn rights(state: &State) -> ([u32; 4], [u64; 2]) {
-    let [real_uid, effective_uid, _, _, real_gid, effective_gid, ..] = state.ids;
-    ([real_uid, effective_uid, real_gid, effective_gid], state.capabilities)
-}
 
 /// The C module does not bring the caller back, and ours refuses.
 fn no_way_back(step: &Step) -> bool {
+    // The real and effective ids, and the capabilities.
+    let rights = |state: &State| ([0, 1, 4, 5].map(|place| state.ids[place]), state.capabilities);
     let (theirs, ours) = step.both();
-    let refused = if step.call() == Call::Open { SESSION_ERR } else { CRED_ERR };
-    step.call().makes() && rights(theirs) != rights(step.before()) && *ours == step.before().still(refused)
+    step.call().makes() && rights(theirs) != rights(step.before()) && *ours == step.before().still(step.error())
 }
 
-/// The C module does not bring the caller back, or not its saved ids, and ours does what was asked for.
+/// The C module fails, or does not bring all ids back; ours does what was asked for, or changes nothing where both fail.
 fn ids_lost(step: &Step) -> bool {
     let (theirs, ours) = step.both();
-    let works = if step.call().makes() {
-        ours.session
-            == Ok(Session {
-                which: ours.session.as_ref().map_or(Which::Another, |now| now.which),
-                ..Session::new(step.users.user)
-            })
-    } else {
-        ours.session == Err(libc::EKEYREVOKED)
-    };
-    theirs.ids != step.before().ids && ours.code == SUCCESS && works
+    let fails = theirs.code == step.error();
+    let lost = theirs.ids != step.before().ids;
+    let works = ours.code == SUCCESS
+        && match &ours.session {
+            Ok(session) => {
+                step.call().makes() && *session == Session { which: session.which, ..Session::new(step.users.user) }
+            }
+            Err(errno) => step.call().ends() && *errno == libc::EKEYREVOKED,
+        };
+    works && (fails || lost) || fails && lost && *ours == step.before().still(step.error())
 }
 
-/// The end of a session: the user's gid is the C module's saved gid.
+/// The end of a session: the C module loses the saved gid, or the effective capabilities.
 fn saved_gid(step: &Step) -> bool {
     let (theirs, ours) = step.both();
     let mut given_back = theirs.clone();
-    given_back.ids[6] = ours.ids[6];
+    (given_back.ids[6], given_back.capabilities[1]) = (ours.ids[6], ours.capabilities[1]);
     step.call().ends() && given_back == *ours
 }

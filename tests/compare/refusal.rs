@@ -156,7 +156,8 @@ impl Step<'_> {
     /// How much a session has of its own: a keyring, and the user keyring in it.
     fn isolation(&self, state: &State) -> u32 {
         let Ok(session) = &state.session else { return 0 };
-        let is_own = session.which != Which::OfTheStart;
+        let is_own = session.which != Which::OfTheStart
+            && session.keyring.as_ref().is_some_and(|keyring| keyring.name == "_ses");
         u32::from(is_own) + u32::from(is_own && session.links == [format!("_uid.{}", self.users.user)])
     }
 }

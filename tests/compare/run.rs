@@ -126,22 +126,26 @@ fn in_process(pam: &mut Pam, case: &Case, users: Users, calls: &[Call]) -> Vec<S
     match unsafe { fork() }.expect("a process") {
         ForkResult::Child => end_with(|| {
             alarm::set(10); // the end of a call that hangs
-            let mut states = || after_each(pam, case, users, calls);
-            let states = match case.caller {
-                Caller::Of(ids) if ids.of_thread => {
-                    thread::scope(|scope| scope.spawn(states).join()).expect("no panic")
-                }
-                _ => states(),
+            // Told one by one: the process may end before the last.
+            let mut to = File::from(to);
+            let tell = |state| {
+                let line = serde_json::to_string(&state).expect("JSON") + "\n";
+                to.write_all(line.as_bytes()).expect("a pipe");
             };
-            let text = serde_json::to_vec(&states).expect("JSON");
-            File::from(to).write_all(&text).expect("a pipe");
+            match case.caller {
+                Caller::Of(ids) if ids.of_thread => {
+                    thread::scope(|scope| scope.spawn(|| after_each(pam, case, users, calls, tell)).join())
+                        .expect("no panic");
+                }
+                _ => after_each(pam, case, users, calls, tell),
+            }
         }),
         ForkResult::Parent { child } => {
             drop(to);
-            let mut text = Vec::new();
-            File::from(from).read_to_end(&mut text).expect("a pipe");
+            let mut text = String::new();
+            File::from(from).read_to_string(&mut text).expect("a pipe");
             waitpid(child, None).expect("a child");
-            serde_json::from_slice(&text).unwrap_or_default()
+            text.lines().map(|line| serde_json::from_str(line).expect("a state")).collect()
         }
     }
 }

@@ -41,8 +41,8 @@ pub enum Which {
     Another,
 }
 
-/// Does all `calls` where `case` begins. The states at the start and after each call.
-pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call]) -> Vec<State> {
+/// Does all `calls` where `case` begins, and tells the states at the start and after each call.
+pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call], mut tell: impl FnMut(State)) {
     begin(case, users);
     // The serial numbers, where there are keyrings.
     let mut seen = Vec::<Option<i32>>::new();
@@ -62,15 +62,14 @@ pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call]) -> V
         State { code, ids, capabilities, session, finds }
     };
     let mut stored = None;
-    let mut states = vec![state(0, stored)];
+    tell(state(0, stored));
     if let Some(refusal) = case.refusal {
         refusal.take_effect();
     }
     for call in calls {
         let code = call.of(pam, users, &mut stored);
-        states.push(state(code, stored));
+        tell(state(code, stored));
     }
-    states
 }
 
 /// The ids and the capabilities, permitted and effective, of this thread.
