@@ -54,7 +54,7 @@ fn a_keyring_that_may_not_be_searched_is_told_and_replaced(stage: &Stage) {
             stage.may_differ((arguments != "force revoke").then_some("says-why"), || {
                 let keyring = assert_own_keyring(stage.user);
                 let closed = if arguments == "revoke" { PERM_DENIED } else { SUCCESS }; // libpam remembers the failure
-                assert_eq!((pam.close(), ids()), (closed, before));
+                assert_eq!((ids(), pam.close()), (before, closed));
                 assert_revoked(keyring);
             });
             stage.assert_silent();

@@ -18,6 +18,7 @@ macro_rules! cases {
     };
 }
 
+mod absent;
 mod arguments;
 mod bad_input;
 mod calls;
@@ -38,12 +39,13 @@ mod memory;
 mod nested;
 mod own;
 mod programs;
+mod quota;
 mod stacks;
 mod threads;
 mod unwinding;
 
 /// In the order in which they run.
-pub const FILES: [&[Case]; 23] = [
+pub const FILES: [&[Case]; 25] = [
     calls::CASES,
     ensure::CASES,
     finish::CASES,
@@ -52,6 +54,8 @@ pub const FILES: [&[Case]; 23] = [
     arguments::CASES,
     errors::CASES,
     faults::CASES,
+    quota::CASES,
+    absent::CASES,
     memory::CASES,
     killed::CASES,
     foreign::CASES,

@@ -10,7 +10,7 @@ use crate::stage::{
 };
 use crate::support::artefact;
 use crate::support::keys;
-use crate::support::pam::SUCCESS;
+use crate::support::pam::{ESTABLISH, SUCCESS};
 use crate::support::seccomp::{keyctl, refuse};
 
 cases! {
@@ -28,6 +28,7 @@ cases! {
         own_replaces_a_daemon_s_keyring => "own"
         force_replaces_a_daemon_s_keyring
         own_replaces_another_user_s_keyring => "own"
+        own_fails_no_login_where_the_c_module_asks_for_nothing
         root_s_job_under_systemd_finds_root_s_keys => "own"
         a_keyring_that_one_user_has_ended_stops_no_later_login => "dead-keyring"
         own_replaces_another_user_s_user_session_keyring => "own"
@@ -192,6 +193,26 @@ fn own_replaces_another_user_s_keyring(stage: &Stage) {
         let theirs = join_as(before);
         assert_eq!(stage.login(who, &["session MODULE own"]).open(), SUCCESS);
         assert_ne!(assert_own_keyring(who), theirs);
+    }
+}
+
+/// The C module does not know the word, so it joins and links nothing here.
+fn own_fails_no_login_where_the_c_module_asks_for_nothing(stage: &Stage) {
+    for operation in [libc::KEYCTL_JOIN_SESSION_KEYRING, libc::KEYCTL_LINK] {
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
+            in_child(|| {
+                let daemon = keys::join(None).expect("a keyring");
+                let mut pam = stage.login(ALICE, &["auth MODULE own revoke", "session MODULE own revoke"]);
+                refuse(&[keyctl(operation)], errno);
+                assert_eq!([pam.setcred(ESTABLISH), pam.open()], [SUCCESS; 2]);
+                let told = stage.log();
+                stage.differs("own", || {
+                    assert_eq!(told.len(), 1, "{told:#?}");
+                    assert_eq!(live_session() == daemon, operation == libc::KEYCTL_JOIN_SESSION_KEYRING);
+                });
+                assert_eq!(pam.close(), SUCCESS);
+            });
+        }
     }
 }
 
