@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::deed::Deed;
+use crate::deed::{Deed, Stored};
 use crate::identity::Ids;
 use crate::refusal::Refusal;
 use crate::support::pam::{DELETE, ESTABLISH, Pam, REFRESH, REINITIALIZE};
@@ -27,8 +27,8 @@ use Call::*;
 pub const CALLS: [Call; 7] = [Authenticate, Refresh, Reinitialize, Open, Close, Establish, Delete];
 
 impl Call {
-    /// Calls the module, or does what stands between its calls. `stored` is the key that was stored in the session keyring.
-    pub fn of(self, pam: &mut Pam, users: Users, stored: &mut Option<i32>) -> i32 {
+    /// Calls the module, or does what stands between its calls. `stored` is what was stored in the session keyring.
+    pub fn of(self, pam: &mut Pam, users: Users, stored: &mut Option<Stored>) -> i32 {
         match self {
             Authenticate => pam.authenticate(),
             Refresh => pam.setcred(REFRESH),

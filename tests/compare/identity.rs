@@ -8,7 +8,7 @@ use crate::rules::Allows::{Both, TheEnd};
 use crate::rules::{Rule, Step};
 use crate::state::{Session, State};
 use crate::support::ids::become_ids;
-use crate::support::pam::SUCCESS;
+use crate::support::pam::{IGNORE, SUCCESS};
 
 /// Whose an id is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +48,11 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// Whether the uids are the same in all places, or the gids.
+    fn is_plain(self) -> bool {
+        [self.uids, self.gids].iter().any(|ids| *ids == [ids[0]; 3])
+    }
+
     /// Makes them the calling thread's.
     pub fn take_on(self, users: Users) {
         match self.keeps {
@@ -81,31 +86,37 @@ fn triples() -> impl Iterator<Item = [Whose; 3]> {
         .flat_map(|real| ALL.into_iter().flat_map(move |effective| ALL.map(|saved| [real, effective, saved])))
 }
 
-/// All callers with a session, and those that have the same uid, or gid, in all places once more with credentials, and as
-/// one thread of a process of root's.
-pub fn sequences() -> Vec<(Case, Vec<Call>)> {
-    let lines: &'static Lines = &LINES[3];
-    assert_eq!(lines.session, "force revoke");
+/// All callers. As one thread of a process of root's only those with the same uid, or gid, in all places.
+pub fn all() -> Vec<Ids> {
     let mut all = Vec::new();
     for uids in triples() {
         for gids in triples() {
-            let plain = |ids: [Whose; 3]| ids == [ids[0]; 3];
             for keeps in KEEPS {
                 for (for_root, of_thread) in [(false, false), (true, false), (false, true), (true, true)] {
                     let ids = Ids { uids, gids, keeps, of_thread, for_root };
-                    let case = Case { lines, start: Start::SomebodyElses, caller: Caller::Of(ids), refusal: None };
-                    let more = plain(uids) || plain(gids);
-                    if more || !of_thread {
-                        all.push((case, vec![Call::Open, Call::Close]));
-                    }
-                    if more {
-                        all.push((case, vec![Call::Establish, Call::Open, Call::Delete]));
+                    if !of_thread || ids.is_plain() {
+                        all.push(ids);
                     }
                 }
             }
         }
     }
     all
+}
+
+/// All callers with a session, and the plain ones once more with credentials.
+pub fn sequences() -> Vec<(Case, Vec<Call>)> {
+    let lines: &'static Lines = &LINES[3];
+    assert_eq!(lines.session, "force revoke");
+    let mut list = Vec::new();
+    for ids in all() {
+        let case = Case { lines, start: Start::SomebodyElses, caller: Caller::Of(ids), refusal: None };
+        list.push((case, vec![Call::Open, Call::Close]));
+        if ids.is_plain() {
+            list.push((case, vec![Call::Establish, Call::Open, Call::Delete]));
+        }
+    }
+    list
 }
 
 pub const RULES: [Rule; 4] = [
@@ -129,13 +140,13 @@ fn ids_lost(step: &Step) -> bool {
     let (theirs, ours) = step.both();
     let fails = theirs.code == step.error();
     let lost = theirs.ids != step.before().ids;
-    let works = ours.code == SUCCESS
-        && match &ours.session {
-            Ok(session) => {
-                step.call().makes() && *session == Session { which: session.which, ..Session::new(step.users.user) }
-            }
-            Err(errno) => step.call().ends() && *errno == libc::EKEYREVOKED,
-        };
+    let is_new = |session: &Session| *session == Session { which: session.which, ..Session::new(step.users.user) };
+    let is_kept = *ours == step.before().still(SUCCESS) && !step.asks_for("force");
+    let works = match &ours.session {
+        _ if ![SUCCESS, IGNORE].contains(&ours.code) => false, // the second of two lines has nothing to delete
+        Ok(session) => step.call().makes() && (is_kept || is_new(session)),
+        Err(errno) => step.call().ends() && *errno == libc::EKEYREVOKED,
+    };
     works && (fails || lost) || fails && lost && *ours == step.before().still(step.error())
 }
 

@@ -9,13 +9,13 @@ use libc::{
     KEYCTL_LINK, KEYCTL_READ, KEYCTL_REVOKE, KEYCTL_SEARCH, KEYCTL_SETPERM, KEYCTL_UNLINK,
 };
 
-use crate::case::{CALLERS, Call, Case, LINES, Lines, MORE_LINES, STARTS};
-use crate::rules::Allows::Both;
+use crate::case::{CALLERS, Call, Case, LINES, Lines, MORE_LINES, Start};
+use crate::rules::Allows::{Both, Ours};
 use crate::rules::{Rule, Step};
 use crate::state::{State, Which};
 use crate::support::ids;
 use crate::support::keys::{SESSION, USER, USER_SESSION};
-use crate::support::pam::{IGNORE, SUCCESS};
+use crate::support::pam::{CRED_ERR, IGNORE, SUCCESS};
 use crate::support::seccomp::{self, keyctl};
 
 type Calls = fn() -> Vec<seccomp::Call>;
@@ -111,23 +111,27 @@ fn gvisor() -> Vec<seccomp::Call> {
     calls
 }
 
-/// The lines: of the C module's words, and those with words that it ignores.
-fn lines() -> impl Iterator<Item = &'static Lines> {
-    LINES.iter().filter(|lines| lines.times == 1).chain(&MORE_LINES[..3])
+/// All of them.
+pub fn all() -> Vec<Refusal> {
+    let errnos = [libc::ENOSYS, libc::EPERM, libc::EACCES];
+    REFUSED.into_iter().flat_map(|(name, calls)| errnos.map(|errno| Refusal { name, calls, errno })).collect()
 }
 
-/// A session, and credentials, with each refusal, from each start, for each caller.
+/// The lines that ask for different things, and with words that the C module ignores.
+fn lines() -> impl Iterator<Item = &'static Lines> {
+    LINES[..4].iter().chain(&MORE_LINES[..3])
+}
+
+/// A session, and credentials, with each refusal, from each kind of start, for each caller.
 pub fn sequences() -> Vec<(Case, Vec<Call>)> {
     let mut all = Vec::new();
     for lines in lines() {
-        for start in STARTS {
+        for start in [Start::None, Start::Own, Start::SomebodyElses] {
             for caller in CALLERS {
-                for (name, calls) in REFUSED {
-                    for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
-                        let case = Case { lines, start, caller, refusal: Some(Refusal { name, calls, errno }) };
-                        all.push((case, vec![Call::Open, Call::Close]));
-                        all.push((case, vec![Call::Establish, Call::Delete]));
-                    }
+                for refusal in self::all() {
+                    let case = Case { lines, start, caller, refusal: Some(refusal) };
+                    all.push((case, vec![Call::Open, Call::Close]));
+                    all.push((case, vec![Call::Establish, Call::Delete]));
                 }
             }
         }
@@ -135,24 +139,48 @@ pub fn sequences() -> Vec<(Case, Vec<Call>)> {
     all
 }
 
-pub const RULES: [Rule; 1] = [Rule::parts("absent-calls", Both(no_worse))];
+pub const RULES: [Rule; 4] = [
+    Rule::parts("no-keyctl", Both(|step| step.refuses_keyctl() && no_worse(step))),
+    Rule::parts("absent-calls", Both(|step| !step.refuses_keyctl() && no_worse(step))),
+    Rule::parts("clear", Both(clear)),
+    Rule::parts("link-again", Ours(not_linked)),
+];
+
+/// A start where the user keyring could not be linked before, and cannot be: the C module's succeeds.
+fn not_linked(step: &Step) -> Option<State> {
+    let is_incomplete = step.was_made() && step.isolation(step.before()) == 1;
+    (step.call().makes() && is_incomplete && step.they_keep(SUCCESS)).then(|| step.before().still(step.error()))
+}
 
 /// What works with the C module works, and what fails there may work.
 fn no_worse(step: &Step) -> bool {
     let (theirs, ours) = step.both();
-    let works = |state: &State| matches!(state.code, SUCCESS | IGNORE);
-    let rights = |state: &State| ([state.ids[0], state.ids[1], state.ids[4], state.ids[5]], state.capabilities);
-    let they_work = works(theirs) && rights(theirs) == rights(&step.theirs[0]);
-    let code = !they_work || ours.code == theirs.code || ours.code == SUCCESS;
-    let session = if step.call().makes() {
+    let rights = |state: &State| ([0, 1, 4, 5].map(|place| state.ids[place]), state.capabilities);
+    let they_work = matches!(theirs.code, SUCCESS | IGNORE) && rights(theirs) == rights(&step.theirs[0]);
+    let works = !they_work || ours.code == theirs.code || ours.code == SUCCESS;
+    let is_session_no_worse = if step.call().makes() {
         step.isolation(ours) >= step.isolation(theirs)
     } else {
-        ours.session == theirs.session || ours.session.is_err() || (step.asks_for("clear") && step.isolation(ours) > 0)
+        ours.session == theirs.session || ours.session.is_err()
     };
-    code && session
+    works && is_session_no_worse
+}
+
+/// The end of a keyring with `clear`, which the C module leaves. It fails where it failed to make it complete.
+fn clear(step: &Step) -> bool {
+    let (_, ours) = step.both();
+    let is_complete = step.ours[step.calls.len() - 1].code == SUCCESS;
+    let works = ours.code == SUCCESS || (step.call() == Call::Delete && !is_complete && ours.code == CRED_ERR);
+    step.call().ends() && step.asks_for("clear") && works
 }
 
 impl Step<'_> {
+    /// Whether it is keyctl(2) that is refused, as a whole or in part.
+    fn refuses_keyctl(&self) -> bool {
+        let calls = self.case.refusal.map_or_else(Vec::new, |refusal| (refusal.calls)());
+        calls.iter().all(|(number, _)| *number == libc::SYS_keyctl)
+    }
+
     /// How much a session has of its own: a keyring, and the user keyring in it.
     fn isolation(&self, state: &State) -> u32 {
         let Ok(session) = &state.session else { return 0 };

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::case::{Call, Caller, Case, Start, Users, gid};
+use crate::case::{Call, Caller, Case, Users, gid};
 use crate::run::Both;
 use crate::state::{Session, State, Which};
 use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
@@ -21,6 +21,7 @@ pub struct Step<'run> {
     pub ours: &'run [State],
 }
 
+#[derive(Debug)]
 pub struct Rule {
     pub entry: &'static str,
     /// Whether from there on the modules go different ways, so that nothing more is to be compared.
@@ -29,6 +30,7 @@ pub struct Rule {
 }
 
 /// What is allowed to differ.
+#[derive(Debug)]
 pub enum Allows {
     /// Where the C module shows what the entry says of it, this is what ours has to show.
     Ours(fn(&Step) -> Option<State>),
@@ -58,28 +60,28 @@ impl Rule {
 }
 
 /// Those of calls alone.
-pub const RULES: [Rule; 7] = [
+pub const RULES: [Rule; 8] = [
     Rule::parts("dead-keyring", Ours(dead_keyring)),
     Rule::stays("saved-gid", Ours(saved_gid)),
     Rule::parts("early-end", Ours(early_end)),
     Rule::parts("close-counts", Ours(close_counts)),
     Rule::parts("force-counts", Ours(force_counts)),
     Rule::parts("open-again", Ours(open_after_revoke)),
-    Rule::stays("open-again", Ours(open_after_close)),
+    Rule::stays("open-again", Ours(|step| step.theirs_is_like_ours().then(|| open_after_close(step))?)),
+    Rule::parts("open-again", Ours(open_after_close)),
 ];
 
-/// A call that began in a dead session keyring: the C module fails.
+/// A call that begins in a dead session keyring: the C module fails.
 fn dead_keyring(step: &Step) -> Option<State> {
-    let no_keyring_yet = step.ours.iter().rev().skip(1).all(|state| state.session.is_err());
     let forced = step.case.lines.ask(step.call(), "force");
-    (step.case.start == Start::Revoked && no_keyring_yet && !forced && step.call().makes() && step.they_fail())
+    (step.is_dead() && !step.was_made() && !forced && step.call().makes() && step.they_fail())
         .then(|| step.new_keyring())
 }
 
-/// The revoke of a keyring of somebody else's, and all calls after it: the user's gid is the C module's saved gid.
+/// The end of a keyring of somebody else's, with `revoke`, and all calls after it: the user's gid is the C module's saved gid.
 fn saved_gid(step: &Step) -> Option<State> {
     let [before, after] = step.theirs.last_chunk()?;
-    let revokes = step.call().ends() && before.session.is_ok() && after.session == Err(libc::EKEYREVOKED);
+    let revokes = step.call().ends() && step.asks_for("revoke");
     (step.is_lost(after) && (revokes || step.is_lost(before))).then(|| step.given_back(after))
 }
 
@@ -119,20 +121,35 @@ fn force_counts(step: &Step) -> Option<State> {
 
 /// A call after the handle's keyring was revoked: the C module fails.
 fn open_after_revoke(step: &Step) -> Option<State> {
-    let had_one = step.ours.iter().any(|state| state.session.is_ok());
-    let revoked = step.before().session == Err(libc::EKEYREVOKED);
-    (step.call().makes() && had_one && revoked && step.they_fail()).then(|| step.new_keyring())
+    (step.is_dead() && step.was_made() && step.call().makes() && step.they_fail()).then(|| step.new_keyring())
 }
 
 /// A call after the handle's keyring was left as it is by the last close: the C module uses it again.
 fn open_after_close(step: &Step) -> Option<State> {
-    let made = step.before().session.as_ref().is_ok_and(|session| session.which != Which::OfTheStart);
-    (step.call().makes() && made && step.closed() && step.they_keep(SUCCESS)).then(|| step.new_keyring())
+    (step.call().makes() && step.was_made() && step.closed() && step.they_keep(SUCCESS)).then(|| step.new_keyring())
 }
 
 impl Step<'_> {
     pub fn call(&self) -> Call {
         self.calls[self.calls.len() - 1]
+    }
+
+    /// Whether the session keyrings of the last states are alike, but for being another or not.
+    fn theirs_is_like_ours(&self) -> bool {
+        let what = |state: &State| state.session.clone().map(|session| (session.keyring, session.links));
+        let (theirs, ours) = self.both();
+        what(theirs) == what(ours)
+    }
+
+    /// Whether the session keyring is dead before the call.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.before().session, Err(libc::EKEYREVOKED | libc::EKEYEXPIRED | libc::ENOKEY))
+    }
+
+    /// Whether the session keyring, as it was seen last before the call, is none of the start.
+    pub fn was_made(&self) -> bool {
+        let seen = self.ours[..self.calls.len()].iter().rev().find_map(|state| state.session.as_ref().ok());
+        seen.is_some_and(|session| session.which != Which::OfTheStart)
     }
 
     /// Our state before the call.
@@ -141,7 +158,7 @@ impl Step<'_> {
     }
 
     /// Whether the C module's last call has answered `code` and changed nothing, or has given the saved gid back.
-    fn they_keep(&self, code: i32) -> bool {
+    pub fn they_keep(&self, code: i32) -> bool {
         let [.., before, after] = self.theirs else { return false };
         [before, self.before()].iter().any(|before| *after == before.still(code))
     }
@@ -153,7 +170,7 @@ impl Step<'_> {
     }
 
     /// This state of the C module's, with the saved gid that was lost.
-    fn given_back(&self, state: &State) -> State {
+    pub fn given_back(&self, state: &State) -> State {
         let mut state = state.clone();
         if self.is_lost(&state) {
             state.ids[SAVED_GID] = self.before().ids[SAVED_GID];
@@ -166,12 +183,12 @@ impl Step<'_> {
         if matches!(self.call(), Call::Open | Call::Close) { SESSION_ERR } else { CRED_ERR }
     }
 
-    fn they_fail(&self) -> bool {
+    pub fn they_fail(&self) -> bool {
         self.they_keep(self.error())
     }
 
     /// A new session keyring of the user's, and all else as it was.
-    fn new_keyring(&self) -> State {
+    pub fn new_keyring(&self) -> State {
         self.before().with(Ok(Session::new(self.users.user)))
     }
 

@@ -2,7 +2,8 @@
 //! What can be seen of a process after a call, and of one that no call has changed.
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,19 @@ pub struct State {
     pub capabilities: [u64; 2],
     /// The session keyring, or the errno of a look at it.
     pub session: Result<Session, i32>,
-    /// Whether the key that was stored in the session can be found, and read.
-    pub finds: Option<[bool; 2]>,
+    /// What has become of what was stored in the session.
+    pub stored: Option<Stored>,
+}
+
+/// What a process of the session can do with the key that was stored in it, and with the keyring that it was stored in.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Stored {
+    /// The key is found as programs do.
+    pub found: bool,
+    /// By its serial number.
+    pub read: bool,
+    /// The keyring is revoked or invalid.
+    pub ended: bool,
 }
 
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
@@ -44,9 +56,10 @@ pub enum Which {
 /// Does all `calls` where `case` begins, and tells the states at the start and after each call.
 pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call], mut tell: impl FnMut(State)) {
     begin(case, users);
+    let status = File::open("/proc/thread-self/status").expect("/proc");
     // The serial numbers, where there are keyrings.
     let mut seen = Vec::<Option<i32>>::new();
-    let mut state = |code, stored: Option<i32>| {
+    let mut state = |code, stored: Option<deed::Stored>| {
         // A look installs the user-session keyring where there is none: another thread's look, for that thread.
         let looked = if case.start == Start::None { thread::spawn(look).join().expect("no panic") } else { look() };
         let serial = looked.as_ref().ok().map(|(serial, ..)| *serial);
@@ -57,9 +70,9 @@ pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call], mut 
             _ => Which::Another,
         };
         let session = looked.map(|(_, keyring, links)| Session { which, keyring, links });
-        let finds = stored.map(|stored| deed::finds(users.user, stored));
-        let (ids, capabilities) = rights();
-        State { code, ids, capabilities, session, finds }
+        let stored = stored.map(|stored| stored.look(users.user));
+        let (ids, capabilities) = rights(&status);
+        State { code, ids, capabilities, session, stored }
     };
     let mut stored = None;
     tell(state(0, stored));
@@ -72,9 +85,11 @@ pub fn after_each(pam: &mut Pam, case: &Case, users: Users, calls: &[Call], mut 
     }
 }
 
-/// The ids and the capabilities, permitted and effective, of this thread.
-fn rights() -> ([u32; 8], [u64; 2]) {
-    let status = fs::read_to_string("/proc/thread-self/status").expect("/proc");
+/// The ids and the capabilities, permitted and effective, that a thread's status tells, proc(5).
+fn rights(status: &File) -> ([u32; 8], [u64; 2]) {
+    let mut text = [0; 4096];
+    let length = status.read_at(&mut text, 0).expect("/proc");
+    let status = String::from_utf8_lossy(&text[..length]);
     let capabilities = ["CapPrm:", "CapEff:"].map(|name| {
         let set = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of capabilities");
         u64::from_str_radix(set.trim(), 16).expect("a set")
@@ -122,7 +137,8 @@ impl State {
 
     /// This one, after one more call that has ended with success and this session keyring, in which nothing was stored.
     pub fn with(&self, session: Result<Session, i32>) -> State {
-        State { code: 0, session, finds: self.finds.map(|_| [false; 2]), ..self.clone() }
+        let stored = self.stored.map(|stored| Stored { ended: stored.ended || session.is_err(), ..Stored::default() });
+        State { code: 0, session, stored, ..self.clone() }
     }
 }
 
@@ -142,13 +158,13 @@ impl Session {
 
 impl fmt::Display for State {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { code, ids, capabilities, session, finds } = self;
+        let State { code, ids, capabilities, session, stored } = self;
         write!(to, "code {code}, ids {ids:?}, ")?;
         if capabilities.iter().any(|set| *set != 0) {
             write!(to, "capabilities {capabilities:x?}, ")?;
         }
-        if let Some([finds, reads]) = finds {
-            write!(to, "key found {finds}, read {reads}, ")?;
+        if let Some(stored) = stored {
+            write!(to, "{stored:?}, ")?;
         }
         write!(to, "session keyring ")?;
         match session {
