@@ -99,14 +99,14 @@ impl Module {
 }
 
 impl Directive {
-    /// Reads what is left of a line.
-    pub fn read(mut words: Words) -> Directive {
+    /// Reads what is left of a line, for a libpam that knows `@include` or does not.
+    pub fn read(mut words: Words, knows_at: bool) -> Directive {
         let first = words.next().unwrap_or_default();
         let (silent, name) = first.strip_prefix('-').map_or((false, &*first), |name| (true, name));
         let kind = Type::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name));
         let mut directive =
             Directive { kind, silent, control: Control::BAD, what: What::Nothing, fault: None, must_fail: false };
-        if name.eq_ignore_ascii_case("@include") {
+        if knows_at && name.eq_ignore_ascii_case("@include") {
             directive.what = What::Include { name: words.next(), how: How::At };
             return directive;
         }

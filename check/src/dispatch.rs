@@ -58,7 +58,7 @@ fn go(stack: &[Entry], answers: impl Fn(usize) -> Answer, first: Option<&Run>) -
         let answer = if entry.step == Step::Fail { PERM_DENIED } else { answers(place.index) };
         passed.push((place.index, answer));
         let earlier = first.and_then(|first| first.passed.iter().find(|(index, _)| *index == place.index));
-        place.go_on(stack, entry, answer, earlier.map_or(answer, |(_, answer)| *answer), first.is_some());
+        place.go_on(stack, entry, answer, earlier.map_or(answer, |(_, answer)| *answer));
     }
     let answer = match place.opinion {
         (Impression::Undefined | Impression::Negative, SUCCESS) => PERM_DENIED,
@@ -98,7 +98,7 @@ pub fn reach(stack: &[Entry], answers: impl Fn(&Entry) -> Vec<Answer>) -> Vec<bo
         let possible = if entry.step == Step::Fail { vec![PERM_DENIED] } else { answers(entry) };
         for answer in possible {
             let mut next = place.clone();
-            next.go_on(stack, entry, answer, answer, false);
+            next.go_on(stack, entry, answer, answer);
             // What it would answer in the end leads nowhere else.
             next.opinion.1 = if next.opinion.0 == Impression::Positive { SUCCESS } else { PERM_DENIED };
             open.push(next);
@@ -121,9 +121,11 @@ impl Place {
     }
 
     /// Acts on a module's answer; `earlier` is that of the first call, which says where to go.
-    fn go_on(&mut self, stack: &[Entry], entry: &Entry, answer: Answer, earlier: Answer, again: bool) {
+    fn go_on(&mut self, stack: &[Entry], entry: &Entry, answer: Answer, earlier: Answer) {
         let undecided = self.opinion.0 == Impression::Undefined || self.opinion == (Impression::Positive, SUCCESS);
         let counts = answer != IGNORE || earlier == answer;
+        // What is no answer is a failure.
+        let answer = if earlier < ANSWERS.len() { answer } else { PERM_DENIED };
         let action = entry.control.action(earlier);
         let mut next = Some(self.index + 1);
         match action {
@@ -145,13 +147,8 @@ impl Place {
                     next = Some(after_level(stack, self.index, entry.level));
                 }
             }
-            Action::Jump(modules) => {
-                if again && undecided && counts {
-                    let positive = self.opinion.0 == Impression::Positive || answer == SUCCESS;
-                    self.opinion = (if positive { Impression::Positive } else { self.opinion.0 }, answer);
-                }
-                next = jump(stack, self.index, entry.level, modules);
-            }
+            // In pam_setcred and pam_close_session too, whatever pam.conf(5) says.
+            Action::Jump(modules) => next = jump(stack, self.index, entry.level, modules),
         }
         self.index = next.unwrap_or_else(|| {
             self.opinion = (Impression::Negative, PERM_DENIED);

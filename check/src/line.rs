@@ -9,7 +9,7 @@ const CHUNK: usize = 1023;
 pub struct Line {
     /// Where it begins: the first line of a file is 1.
     pub number: usize,
-    /// What is left of it. libpam takes bytes, of whatever encoding.
+    /// What is left of it, with its newline: an open bracket takes that in. libpam takes bytes, of whatever encoding.
     pub text: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ pub fn lines(bytes: &[u8]) -> (Vec<Line>, Vec<Fault>) {
     let mut begun: Option<Line> = None;
     for (index, piece) in pieces(bytes).enumerate() {
         let number = index + 1;
-        if piece.len() + begun.as_ref().map_or(0, |line| line.text.len()) >= CHUNK {
+        if piece.len() + begun.as_ref().map_or(0, |line| line.text.len()) > CHUNK {
             faults.push(Fault { number, kind: FaultKind::Long });
         }
         let piece = trim_start(until(piece, 0));
@@ -70,9 +70,9 @@ pub fn lines(bytes: &[u8]) -> (Vec<Line>, Vec<Fault>) {
     (lines, faults)
 }
 
-/// The file line by line; after the last newline there is none.
+/// The file line by line, with their newlines; after the last one there is none.
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n').map(|piece| piece.strip_suffix(b"\n").unwrap_or(piece))
+    bytes.split_inclusive(|byte| *byte == b'\n')
 }
 
 /// What is before the first `end`.
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn lines_are_continued_and_comments_left_out() {
-        let expected = [(2, "a b c"), (4, "d "), (5, "e")].map(|(number, text)| (number, text.to_owned()));
+        let expected = [(2, "a b c\n"), (4, "d "), (5, "e")].map(|(number, text)| (number, text.to_owned()));
         assert_eq!(texts("# one\n a b\\\n  c\nd # \\\ne"), expected);
     }
 

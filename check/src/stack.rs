@@ -73,8 +73,19 @@ pub struct Fault {
     pub kind: Option<Type>,
     /// What is wrong, and what comes of it.
     pub message: String,
-    /// Whether versions of libpam read it differently.
-    pub varies: bool,
+    /// Whether one can tell what libpam does.
+    pub known: Known,
+}
+
+/// See [`Fault`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Known {
+    /// Versions differ, and this is what 1.7 does.
+    Newer,
+    /// 1.5 and 1.7 do the same.
+    Always,
+    /// libpam goes by memory that it has not set.
+    Never,
 }
 
 /// A service as libpam has it when the application has started.
@@ -117,7 +128,7 @@ impl Service {
     }
 }
 
-/// libpam refuses the whole service.
+/// libpam does not start the service.
 struct Refused;
 
 struct Reading<'a> {
@@ -188,7 +199,7 @@ impl Reading<'_> {
 
     fn line_fault(&mut self, file: &Rc<Path>, number: usize, kind: FaultKind) {
         let message = match kind {
-            FaultKind::Unfinished => "ends in a backslash with no line after it: libpam refuses the whole service",
+            FaultKind::Unfinished => "ends in a backslash with no line after it: libpam does not start the service",
             FaultKind::Long => "is longer than 1022 bytes: libpam 1.5 reads its end as a line of its own",
             FaultKind::Interrupted => {
                 "is empty or a comment, after a backslash: libpam 1.5 goes on with the line after it, 1.7 does not"
@@ -196,7 +207,7 @@ impl Reading<'_> {
         };
         self.fault(file, number, None, message.to_owned());
         if let Some(last) = self.service.faults.last_mut() {
-            last.varies = kind != FaultKind::Unfinished;
+            last.known = if kind == FaultKind::Unfinished { Known::Always } else { Known::Newer };
         }
     }
 
@@ -210,7 +221,7 @@ impl Reading<'_> {
                 return Ok(());
             }
         }
-        let directive = Directive::read(words);
+        let directive = Directive::read(words, self.tree.is_debian());
         let at = matches!(directive.what, What::Include { how: How::At, .. });
         // What is for no type counts for the one that is asked for, else for the most sensitive one.
         let kind = directive.kind.or(purpose.kind).unwrap_or(Type::Auth);
@@ -232,6 +243,10 @@ impl Reading<'_> {
             step: Step::Fail,
         };
         match directive.what {
+            What::Module(module) if module.path.is_empty() => {
+                self.fault(file, line.number, None, "names no module: libpam does not start the service".to_owned());
+                return Err(Refused);
+            }
             What::Module(module) if !directive.must_fail => self.push(purpose, Entry { step: Step::Module(module), ..entry }),
             What::Module(_) | What::Nothing => self.push(purpose, entry),
             What::Include { name, how } => {
@@ -251,11 +266,16 @@ impl Reading<'_> {
             self.push(outer, Entry { step: Step::Substack, ..entry.clone() });
         }
         let Err(why) = self.included(name, inner) else { return Ok(()) };
-        let whole = how == How::At && inner.kind.is_none();
-        let outcome = if whole { "libpam refuses the whole service" } else { "libpam has a failure in its place" };
+        // Without a name libpam 1.5 and 1.7 crash.
+        let whole = how == How::At && inner.kind.is_none() || name.is_none();
+        let outcome = if whole { "libpam does not start the service" } else { "libpam has a failure in its place" };
         self.fault(&entry.file, entry.line, inner.kind, format!("{why}: {outcome}"));
         if let Some(last) = self.service.faults.last_mut() {
-            last.varies |= inner.includes >= MOST_LEVELS && inner.level < MOST_LEVELS;
+            if how == How::At && !whole {
+                last.known = Known::Never;
+            } else if inner.includes >= MOST_LEVELS && inner.level < MOST_LEVELS {
+                last.known = Known::Newer;
+            }
         }
         if whole {
             return Err(Refused);
@@ -270,7 +290,7 @@ impl Reading<'_> {
             return Err(format!("includes {name:?}, {MOST_LEVELS} files deep; perhaps in a circle"));
         }
         self.service.includes.insert(name.to_owned());
-        let config = self.tree.service(name).ok_or_else(|| format!("includes {name:?}, which is not there"))?;
+        let config = self.tree.include(name).ok_or_else(|| format!("includes {name:?}, which is not there"))?;
         self.file(&config, purpose, false).map_err(|Refused| format!("includes {name:?}, which libpam cannot read"))
     }
 
@@ -282,7 +302,7 @@ impl Reading<'_> {
     }
 
     fn fault(&mut self, file: &Rc<Path>, line: usize, kind: Option<Type>, message: String) {
-        let fault = Fault { file: file.clone(), line, kind, message, varies: false };
+        let fault = Fault { file: file.clone(), line, kind, message, known: Known::Always };
         if !self.service.faults.contains(&fault) {
             self.service.faults.push(fault);
         }

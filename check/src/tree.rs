@@ -20,6 +20,7 @@ const MOST_LINKS: usize = 40;
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
+    debian: bool,
 }
 
 /// A configuration file.
@@ -43,9 +44,16 @@ pub enum Content {
 }
 
 impl Tree {
-    /// The system whose root is this folder.
+    /// The system whose root is this folder. One that does not say which it is counts as a Debian.
     pub fn new(root: impl Into<PathBuf>) -> Tree {
-        Tree { root: root.into() }
+        let mut tree = Tree { root: root.into(), debian: true };
+        let release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|file| tree.text(Path::new(file)));
+        tree.debian = release.is_none_or(|text| {
+            let ids = text.lines().filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
+            let mut words = ids.flat_map(|ids| ids.split([' ', '"', '\'']));
+            words.any(|word| word == "debian")
+        });
+        tree
     }
 
     /// The file that libpam opens for a service or an include of this name.
@@ -54,6 +62,17 @@ impl Tree {
             return self.read(Path::new(name));
         }
         DIRECTORIES.iter().find_map(|directory| self.read(&Path::new(directory).join(name)))
+    }
+
+    /// The file that libpam opens for an include of this name. Debian's looks for it among the administrator's alone.
+    pub fn include(&self, name: &str) -> Option<Config> {
+        let debian = || self.read(&Path::new(DIRECTORIES[0]).join(name));
+        if self.debian && !name.starts_with('/') { debian() } else { self.service(name) }
+    }
+
+    /// Whether its libpam is Debian's, or Ubuntu's: that knows `@include`.
+    pub fn is_debian(&self) -> bool {
+        self.debian
     }
 
     /// /etc/pam.conf, if libpam reads it: that is, if there is no directory of services.

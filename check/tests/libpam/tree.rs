@@ -87,13 +87,18 @@ impl Root {
         }
     }
 
+    /// What is between brackets has blanks where lines are joined, and how many depends on the version.
+    fn joined(calls: &str) -> String {
+        calls.split([' ', '\n', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     fn written(&self) -> Outcome {
         let calls = fs::read(self.path().join("calls")).expect("calls");
         let calls = String::from_utf8_lossy(&calls);
-        let (answers, calls): (Vec<_>, Vec<_>) = calls.lines().partition(|line| line.starts_with('='));
+        let (answers, calls): (Vec<_>, Vec<_>) = calls.split_terminator('\0').partition(|line| line.starts_with('='));
         let mut answers = answers.into_iter().map(|line| line[1..].parse().expect("an answer"));
         let started = answers.next().expect("an answer");
-        Outcome { started, calls: calls.into_iter().map(str::to_owned).collect(), answers: answers.collect() }
+        Outcome { started, calls: calls.into_iter().map(Root::joined).collect(), answers: answers.collect() }
     }
 
     /// What the library says that libpam does.
@@ -112,7 +117,7 @@ impl Root {
             let first = run(stack, answer(calls[0]));
             let second = calls.get(1).map(|call| (*call, run_again(stack, &first, answer(call))));
             for (call, run) in [(calls[0], first)].into_iter().chain(second) {
-                outcome.calls.extend(run.passed.iter().filter_map(|(index, _)| record(&stack[*index], call)));
+                outcome.calls.extend(run.passed.iter().filter_map(|(index, _)| Some(Root::joined(&record(&stack[*index], call)?))));
                 outcome.answers.push(run.answer);
             }
         }
@@ -127,7 +132,7 @@ impl Root {
 /// What the recording module writes down. Others are not there.
 fn record(entry: &Entry, call: &str) -> Option<String> {
     let module = entry.module().filter(|module| module.path == RECORD)?;
-    Some([call.to_owned()].into_iter().chain(module.arguments.clone()).collect::<Vec<_>>().join("\t"))
+    Some([call.to_owned()].into_iter().chain(module.arguments.clone()).collect::<Vec<_>>().join("|"))
 }
 
 fn answer(entry: &Entry, call: &str) -> Answer {
@@ -182,5 +187,5 @@ fn application(root: &Path, service: &str) {
 fn write_answer(answer: c_int) {
     use std::io::Write as _;
     let mut calls = fs::OpenOptions::new().append(true).create(true).open("/calls").expect("a file");
-    writeln!(calls, "={answer}").expect("written");
+    write!(calls, "={answer}\0").expect("written");
 }
