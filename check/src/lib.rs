@@ -5,6 +5,11 @@
 //!
 //! | file | what it is for |
 //! |---|---|
+//! | [`options`] | the command line |
+//! | [`report`] | findings for people and for programs |
+//! | [`rules`] | what can be wrong with the lines of pam_keyinit |
+//! | [`known`] | what is known of programs and modules |
+//! | [`krb5`] | where Kerberos tickets go |
 //! | [`dispatch`] | how libpam goes through a stack |
 //! | [`stack`] | the lines of a service and of what it includes |
 //! | [`tree`] | the files of a system |
@@ -16,6 +21,11 @@
 pub mod control;
 pub mod directive;
 pub mod dispatch;
+pub mod known;
+pub mod krb5;
 pub mod line;
+pub mod options;
+pub mod report;
+pub mod rules;
 pub mod stack;
 pub mod tree;

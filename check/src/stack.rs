@@ -101,6 +101,8 @@ pub struct Service {
     pub refused: bool,
     /// What is wrong with its files.
     pub faults: Vec<Fault>,
+    /// How many lines libpam reads for it.
+    pub lines: usize,
     /// The names of the files that it includes.
     pub includes: BTreeSet<String>,
     /// Files that cannot be looked at, and why.
@@ -111,9 +113,14 @@ impl Service {
     /// Reads a service as libpam does for an application of this name.
     pub fn read(tree: &Tree, name: &str) -> Service {
         let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-        let mut reading = Reading { tree, service: Service { name: name.clone(), ..Service::default() }, lines: 0 };
+        let mut reading = Reading { tree, service: Service { name: name.clone(), ..Service::default() } };
         reading.service.refused = reading.all(&name).is_err();
         reading.service
+    }
+
+    /// Whether it has a file, or lines in /etc/pam.conf.
+    pub fn is_there(&self) -> bool {
+        self.file.is_some() || self.entries().next().is_some()
     }
 
     /// The lines of a type: the service's, or else those of `other`.
@@ -134,7 +141,6 @@ struct Refused;
 struct Reading<'a> {
     tree: &'a Tree,
     service: Service,
-    lines: usize,
 }
 
 /// What a file is read for.
@@ -187,8 +193,8 @@ impl Reading<'_> {
             self.line_fault(&file, fault.number, fault.kind);
         }
         for line in &lines {
-            self.lines += 1;
-            if self.lines > MOST_LINES {
+            self.service.lines += 1;
+            if self.service.lines > MOST_LINES {
                 self.fault(&file, line.number, None, format!("is past {MOST_LINES} lines: files include each other"));
                 return Err(Refused);
             }

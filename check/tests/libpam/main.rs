@@ -42,7 +42,8 @@ fn compare_random(cases: u32, trees: impl proptest::strategy::Strategy<Value = F
     let result = runner.run(&trees, |files| {
         root.put(files.iter().map(|(path, text)| (&**path, &**text)));
         let service = root.read("login");
-        if service.faults.iter().any(|fault| !known.contains(&fault.known)) {
+        // libpam reads files that double themselves for minutes.
+        if service.lines > 500 || service.faults.iter().any(|fault| !known.contains(&fault.known)) {
             skipped.set(skipped.get() + 1);
             return Ok(());
         }

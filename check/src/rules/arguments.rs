@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//! The words of the lines.
+
+use std::fs;
+
+use super::{Finding, Look};
+use crate::known::{OUR_WORDS, WORDS};
+use crate::stack::Entry;
+
+/// A name of this module's that its file has in it, and the C module's has not.
+const OURS: &[u8] = b"pam_keyinit.rs";
+
+pub(super) fn findings(look: &Look) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for entry in look.keyinits() {
+        let Some(module) = entry.keyinit() else { continue };
+        let is_c = is_c_module(look, &module.path);
+        for word in &module.arguments {
+            all.extend(unknown(look, entry, word));
+            all.extend(no_effect(look, entry, word));
+            all.extend(is_c.then(|| c_module(look, entry, word)).flatten());
+        }
+    }
+    all
+}
+
+fn unknown(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
+    let unknown = !WORDS.contains(&word);
+    let nearest = WORDS.into_iter().map(|known| (distance(word, known), known)).min();
+    let advice = match nearest {
+        Some((distance, known)) if distance <= 2 => format!("{known}, in lower case"),
+        _ => format!("take it out: the words are {}", WORDS.join(", ")),
+    };
+    unknown.then(|| look.at(entry, "unknown-argument", format!("the module does not know {word:?}, and ignores it"), advice))
+}
+
+fn no_effect(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
+    let stronger = match word {
+        "own" => "force",
+        "clear" => "revoke",
+        _ => return None,
+    };
+    let message = format!("{word} has no effect: a line of this service has {stronger}, which beats it");
+    look.asks_for(stronger).then(|| look.at(entry, "no-effect", message, format!("take one of the two out: {word} or {stronger}")))
+}
+
+fn c_module(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
+    let instead = if word == "own" { "force" } else { "revoke, or nothing" };
+    let message = format!("this is Linux-PAM's C module, which ignores {word}");
+    let advice = format!("{instead}; or the module in Rust, which knows it");
+    OUR_WORDS.contains(&word).then(|| look.at(entry, "c-module", message, advice))
+}
+
+/// Whether the file of the module is there and is not this project's.
+fn is_c_module(look: &Look, path: &str) -> bool {
+    let bytes = look.tree.module(path).and_then(|file| fs::read(file).ok());
+    bytes.is_some_and(|bytes| !bytes.windows(OURS.len()).any(|window| window == OURS))
+}
+
+/// How many letters have to be changed, put in or left out, whatever their case.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().take(40).enumerate() {
+        let mut next = vec![index + 1];
+        for (left, (above, expected)) in row.windows(2).zip(&other).enumerate() {
+            let [diagonal, above] = above else { continue };
+            let changed = diagonal + usize::from(!letter.eq_ignore_ascii_case(expected));
+            let put_in = next.get(left).copied().unwrap_or_default() + 1;
+            next.push(changed.min(put_in).min(above + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
