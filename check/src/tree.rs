@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The files: where libpam looks for services and modules, on this system or in a folder that holds another.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ const MOST_LINKS: usize = 40;
 pub struct Tree {
     root: PathBuf,
     debian: bool,
+    modules: OnceCell<Vec<PathBuf>>,
 }
 
 /// A configuration file.
@@ -46,7 +48,7 @@ pub enum Content {
 impl Tree {
     /// The system whose root is this folder. One that does not say which it is counts as a Debian.
     pub fn new(root: impl Into<PathBuf>) -> Tree {
-        let mut tree = Tree { root: root.into(), debian: true };
+        let mut tree = Tree { root: root.into(), debian: true, modules: OnceCell::new() };
         let release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|file| tree.text(Path::new(file)));
         tree.debian = release.is_none_or(|text| {
             let ids = text.lines().filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
@@ -108,7 +110,11 @@ impl Tree {
     }
 
     /// The directories of modules that are there.
-    pub fn module_directories(&self) -> Vec<PathBuf> {
+    pub fn module_directories(&self) -> &[PathBuf] {
+        self.modules.get_or_init(|| self.look_for_module_directories())
+    }
+
+    fn look_for_module_directories(&self) -> Vec<PathBuf> {
         let mut directories = Vec::new();
         for library in ["/usr/lib", "/lib", "/usr/lib64", "/lib64"] {
             directories.push(Path::new(library).join("security"));

@@ -34,14 +34,20 @@ fn unknown(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
     unknown.then(|| look.at(entry, "unknown-argument", format!("the module does not know {word:?}, and ignores it"), advice))
 }
 
+/// A word of an included file that the service's own file beats is a default, and no mistake.
 fn no_effect(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
     let stronger = match word {
         "own" => "force",
         "clear" => "revoke",
         _ => return None,
     };
-    let message = format!("{word} has no effect: a line of this service has {stronger}, which beats it");
-    look.asks_for(stronger).then(|| look.at(entry, "no-effect", message, format!("take one of the two out: {word} or {stronger}")))
+    let is_own = look.service.file.as_deref() == Some(&*entry.file);
+    let beats = |other: &&Entry| {
+        (is_own || other.file == entry.file) && other.keyinit().is_some_and(|module| module.has(stronger))
+    };
+    let other = look.keyinits().find(beats)?;
+    let message = format!("{word} has no effect: {stronger} ({}:{}) beats it", other.file.display(), other.line);
+    Some(look.at(entry, "no-effect", message, format!("take one of the two out: {word} or {stronger}")))
 }
 
 fn c_module(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
