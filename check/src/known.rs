@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: MIT
 //! What is known of programs and modules: who logs people in, and who keeps keys.
 
+use std::fs;
+
 use crate::control::{Answer, BUF_ERR, CRED_ERR, PERM_DENIED, SESSION_ERR, SUCCESS, USER_UNKNOWN};
 use crate::directive::{Module, Type};
 use crate::krb5::Krb5;
+use crate::tree::Tree;
 
 /// The words of pam_keyinit, as in src/options.rs of the module.
 pub const WORDS: [&str; 5] = ["debug", "force", "own", "revoke", "clear"];
 /// Those that the C module does not know.
 pub const OUR_WORDS: [&str; 2] = ["own", "clear"];
+
+/// A name that this project's file has in it, and the C module's has not.
+const OURS: &[u8] = b"pam_keyinit.rs";
+
+/// Whether the file of a pam_keyinit is there and is the C module.
+pub fn is_c_module(tree: &Tree, path: &str) -> bool {
+    let bytes = tree.module(path).and_then(|file| fs::read(file).ok());
+    bytes.is_some_and(|bytes| !bytes.windows(OURS.len()).any(|window| window == OURS))
+}
 
 /// Who starts a program that logs people in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

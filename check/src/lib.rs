@@ -6,6 +6,9 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`options`] | the command line |
+//! | [`session`] | in which keyring a process runs |
+//! | [`keyctl`] | the system call for that |
+//! | [`explain`] | what happens to the session keyring in a login |
 //! | [`report`] | findings for people and for programs |
 //! | [`rules`] | what can be wrong with the lines of pam_keyinit |
 //! | [`known`] | what is known of programs and modules |
@@ -21,11 +24,14 @@
 pub mod control;
 pub mod directive;
 pub mod dispatch;
+pub mod explain;
+pub mod keyctl;
 pub mod known;
 pub mod krb5;
 pub mod line;
 pub mod options;
 pub mod report;
 pub mod rules;
+pub mod session;
 pub mod stack;
 pub mod tree;

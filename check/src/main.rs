@@ -8,11 +8,13 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use keyinit_check::explain::{self, Before};
 use keyinit_check::known;
 use keyinit_check::krb5::Krb5;
 use keyinit_check::options::{Format, Options};
 use keyinit_check::report;
 use keyinit_check::rules::{Severity, findings};
+use keyinit_check::session;
 use keyinit_check::stack::Service;
 use keyinit_check::tree::Tree;
 
@@ -44,13 +46,34 @@ fn run(options: &Options) -> io::Result<Found> {
         out.flush()?;
         return Ok(Found::Nothing);
     }
+    if let Some(pid) = options.session {
+        let session = session::look(pid)?;
+        match options.format {
+            Format::Text => session::text(&mut out, &session)?,
+            Format::Json => report::json(&mut out, &session)?,
+        }
+        out.flush()?;
+        return Ok(if session.is_good() { Found::Nothing } else { Found::Something });
+    }
     let tree = Tree::new(&options.root);
     let services = services(&tree, &options.services)?;
+    if options.explain {
+        for service in &services {
+            let before = options.from.unwrap_or(Before::Other);
+            let moments = explain::explain(&tree, service, before);
+            match options.format {
+                Format::Text => explain::text(&mut out, service, before, &moments)?,
+                Format::Json => report::json(&mut out, moments.as_slice())?,
+            }
+        }
+        out.flush()?;
+        return Ok(Found::Nothing);
+    }
     let krb5 = Krb5::read(&tree);
     let all: Vec<_> = services.iter().flat_map(|service| findings(&tree, service, &krb5)).collect();
     match options.format {
         Format::Text => report::text(&mut out, &all, services.len())?,
-        Format::Json => report::json(&mut out, &all)?,
+        Format::Json => report::json(&mut out, all.as_slice())?,
     }
     out.flush()?;
     let unreadable: BTreeSet<_> = services.iter().flat_map(|service| &service.unreadable).collect();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::explain::Before;
+
 /// Say whether the lines of pam_keyinit in /etc/pam.d are in the right place
 ///
 /// Reads PAM's files as libpam does, and says what is wrong with the lines of pam_keyinit: in which file and line, what
@@ -18,6 +20,9 @@ pub struct Options {
     /// Show the stacks as libpam runs them, and what happens to the session keyring at each step
     #[arg(long, conflicts_with_all = ["list", "session"], requires = "services")]
     pub explain: bool,
+    /// With --explain: the session keyring that the program has at first; as a rule that of a daemon or of a caller
+    #[arg(long, value_enum, requires = "explain")]
+    pub from: Option<Before>,
     /// Say in which keyring this process or that one runs, and what to do about it
     #[arg(long, value_name = "PID", num_args = 0..=1, conflicts_with_all = ["list", "services"])]
     pub session: Option<Option<i32>>,

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 
 use crate::rules::{Finding, RULES, Severity};
 
@@ -53,9 +54,9 @@ fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).take(400).collect()
 }
 
-/// For programs: an array of findings.
-pub fn json(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, findings)?;
+/// For programs.
+pub fn json(out: &mut impl Write, what: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, what)?;
     writeln!(out)
 }
 

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: MIT
 //! The words of the lines.
 
-use std::fs;
-
 use super::{Finding, Look};
-use crate::known::{OUR_WORDS, WORDS};
+use crate::known::{OUR_WORDS, WORDS, is_c_module};
 use crate::stack::Entry;
-
-/// A name of this module's that its file has in it, and the C module's has not.
-const OURS: &[u8] = b"pam_keyinit.rs";
 
 pub(super) fn findings(look: &Look) -> Vec<Finding> {
     let mut all = Vec::new();
     for entry in look.keyinits() {
         let Some(module) = entry.keyinit() else { continue };
-        let is_c = is_c_module(look, &module.path);
+        let is_c = is_c_module(look.tree, &module.path);
         for word in &module.arguments {
             all.extend(unknown(look, entry, word));
             all.extend(no_effect(look, entry, word));
@@ -55,12 +50,6 @@ fn c_module(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
     let message = format!("this is Linux-PAM's C module, which ignores {word}");
     let advice = format!("{instead}; or the module in Rust, which knows it");
     OUR_WORDS.contains(&word).then(|| look.at(entry, "c-module", message, advice))
-}
-
-/// Whether the file of the module is there and is not this project's.
-fn is_c_module(look: &Look, path: &str) -> bool {
-    let bytes = look.tree.module(path).and_then(|file| fs::read(file).ok());
-    bytes.is_some_and(|bytes| !bytes.windows(OURS.len()).any(|window| window == OURS))
 }
 
 /// How many letters have to be changed, put in or left out, whatever their case.
