@@ -20,7 +20,7 @@ PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
 all: $(MODULE)
 
 # Cargo may find that nothing has changed. Then no later make, by a root who has no cargo, is to ask it again.
-$(MODULE): Cargo.toml Cargo.lock build.rs unwind.ld $(wildcard src/*.rs)
+$(MODULE): Cargo.toml Cargo.lock build.rs $(wildcard src/*.rs)
 	$(CARGO) build --release --locked
 	touch $@
 

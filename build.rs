@@ -3,7 +3,6 @@
 
 fn main() {
     let variable = |name| std::env::var(name).expect("cargo sets it");
-    let directory = variable("CARGO_MANIFEST_DIR");
     // No constructor and no destructor: the C start files would only add code. On 32-bit ARM they have to stay: without
     // them the first object is one of rustc's own that names no ABI, after which GNU ld refuses all others.
     if variable("CARGO_CFG_TARGET_ARCH") != "arm" {
@@ -15,11 +14,8 @@ fn main() {
         "-Wl,-z,defs",                // an unresolved symbol is an error now, not at somebody's login
         "-Wl,-z,now,-z,relro,-z,noexecstack",
         "-Wl,-z,noseparate-code", // lld's default; GNU ld would pad each segment to a page, 4096 bytes in all
-        "-Wl,--no-eh-frame-hdr",
-        &format!("-Wl,-T,{directory}/unwind.ld"),
     ] {
         println!("cargo:rustc-link-arg-cdylib={option}");
     }
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=unwind.ld");
 }

@@ -160,7 +160,6 @@ impl Failure {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::line::tests::shown;
 
     pub const ALL: [Error; 17] = [
         Error::NoHandle,

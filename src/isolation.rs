@@ -160,6 +160,17 @@ struct Made {
     user: Ids,
     /// Whether the user keyring is linked into it. Without the link it is not complete.
     linked: bool,
+    /// Whether only `own` asked for it, in the place of one that the C module keeps.
+    by_own: bool,
+}
+
+impl Made {
+    /// With the user's ids: links the user keyring into it.
+    fn link(&mut self) -> Result<(), Failure> {
+        self.keyring.link_user_keyring()?;
+        self.linked = true;
+        Ok(())
+    }
 }
 
 /// What a handle knows of session keyrings.
@@ -220,9 +231,9 @@ impl Isolation {
     /// the keyring is made by the caller, and charged to the caller.
     fn charge_caller(&mut self, user: Ids, full: Failure, otherwise: Outcome) -> Result<Outcome, Failure> {
         let Ok(keyring) = Keyring::join() else { return Ok(otherwise) };
-        self.made = Some(Made { keyring, user, linked: false });
+        let made = self.made.insert(Made { keyring, user, linked: false, by_own: false });
         let identity = Identity::take_on(user.uid, user.gid)?;
-        let linked = self.link(keyring, user);
+        let linked = made.link();
         identity.give_back()?;
         Ok(match linked {
             Ok(()) => Outcome::after(full, State::Charged, Some(keyring)),
@@ -248,19 +259,20 @@ impl Isolation {
                 },
             }
         }
-        let keyring = match self.made {
-            Some(made) => made.keyring, // only its link is missing
-            None => match Keyring::join() {
-                Ok(keyring) => keyring,
+        let made = match &mut self.made {
+            Some(made) => made, // only its link is missing
+            place => match Keyring::join() {
+                Ok(keyring) => place.insert(Made { keyring, user, linked: false, by_own: others.is_some() }),
                 Err(refused) => return self.cannot_join(options, refused, others),
             },
         };
-        let Err(refused) = self.link(keyring, user) else {
+        let keyring = made.keyring;
+        let Err(refused) = made.link() else {
             return unseen
                 .map_or(Outcome::of(state, keyring), |refused| Outcome::after(refused, State::Given, Some(keyring)));
         };
         // gVisor can join and not link: as good as no keyctl(2). And the C module does not make what only `own` asks for.
-        let goes_on = refused.reason == libc::ENOSYS || others.is_some() && is_denied(refused);
+        let goes_on = refused.reason == libc::ENOSYS || made.by_own && is_denied(refused);
         Outcome::after(refused, if goes_on { State::IncompleteHere } else { State::Incomplete }, Some(keyring))
     }
 
@@ -279,13 +291,6 @@ impl Isolation {
         // Where that cannot be asked, it is not so.
         let is_users = || present.owner() == Some(user.uid) && present.leads_to_user_keyring(user.uid);
         Ok(if options.own && !is_users() { Present::NotTheUsers(present) } else { Present::Kept(present) })
-    }
-
-    /// Links the user keyring into `keyring`, which the handle made.
-    fn link(&mut self, keyring: Keyring, user: Ids) -> Result<(), Failure> {
-        let linked = keyring.link_user_keyring();
-        self.made = Some(Made { keyring, user, linked: linked.is_ok() });
-        linked
     }
 
     /// How a session stands that cannot have a session keyring of its own. `others` is what only `own` would replace.

@@ -40,12 +40,15 @@ impl Keyring {
     pub fn owner(self) -> Option<u32> {
         // "keyring;UID;GID;PERMISSIONS;NAME", where the kernel writes a uid as a signed number.
         let description = self.query(Query::Describe).ok()?;
-        let owner = description.split(|&byte| byte == b';').nth(1)?;
-        let digits = owner.strip_prefix(b"-").unwrap_or(owner);
-        let number = digits
-            .iter()
-            .fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0').into()));
-        Some(if digits == owner { number } else { number.wrapping_neg() })
+        let owner = description.strip_prefix(b"keyring;")?;
+        let (mut uid, mut negative) = (0_u32, false);
+        for &byte in owner.iter().take_while(|&&byte| byte != b';') {
+            match byte {
+                b'-' => negative = true,
+                digit => uid = uid.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0').into()),
+            }
+        }
+        Some(if negative { uid.wrapping_neg() } else { uid })
     }
 
     /// Whether the thread, whose real uid is `uid`, finds its user keyring from this one. Anybody can give a keyring that

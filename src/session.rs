@@ -45,12 +45,14 @@ impl Call {
         }
     }
 
+    /// Whether a session is to have its keyring after it.
+    fn begins(self) -> bool {
+        matches!(self, Call::Open | Call::Establish)
+    }
+
     /// What is said of `failure`; of a session that was to have a keyring, also how it stands.
     fn outcome_of(self, failure: Failure, isolation: Isolation) -> Outcome {
-        match self {
-            Call::Open | Call::Establish if failure.error != Error::GiveBack => isolation.left(failure),
-            _ => failure.into(),
-        }
+        if self.begins() && failure.error != Error::GiveBack { isolation.left(failure) } else { failure.into() }
     }
 }
 
@@ -61,7 +63,7 @@ pub fn answer<'call>(
     store: Store<Session>,
     words: impl Iterator<Item = &'call CStr>,
 ) -> Code {
-    let session = match store.kept(matches!(call, Call::Open | Call::Close | Call::Establish)) {
+    let session = match store.kept(call.begins() || call == Call::Close) {
         Ok(Some(session)) => session,
         Ok(None) => return Code::IGNORE,
         Err(failure) => {
@@ -69,6 +71,13 @@ pub fn answer<'call>(
             return if call == Call::Close { Code::SUCCESS } else { call.code_of(failure) };
         }
     };
+    if !session.begun && !call.begins() {
+        if call == Call::Close {
+            session.close_another(pam, words);
+            return Code::SUCCESS;
+        }
+        return Code::IGNORE;
+    }
     session.heed(pam, words);
     let answered = match call {
         Call::Open => session.open(pam),
@@ -103,8 +112,8 @@ pub struct Session {
     ids: Ids,
     /// Whether they are those of `name`.
     known: bool,
-    /// With its NUL. Linux's have 256 bytes at most, `LOGIN_NAME_MAX`; a longer one is looked up at every call.
-    name: [[u8; 32]; 8],
+    /// With its NUL. One that does not fit, `LOGIN_NAME_MAX` is 256, is looked up at every call.
+    name: [[u8; 32]; 4],
     /// Whether a session was opened or credentials were established on the handle.
     begun: bool,
     /// Sessions that are open: a stack may name the module more than once.
@@ -140,15 +149,21 @@ impl Session {
     /// session is closed all the same.
     fn close(&mut self, pam: &Handle) -> Result<Code, Failure> {
         self.open = self.open.saturating_sub(1);
-        if !self.begun && self.options.end() && !mem::replace(&mut self.told, true) {
-            let mut line = Line::new();
-            line.text("nothing is ended: no session was opened on this handle; close it on the one that opened it");
-            pam.log(Level::Notice, &mut line, c"");
-        }
         if self.open == 0 {
             self.finish(pam)?;
         }
         Ok(Code::SUCCESS)
+    }
+
+    /// pam_sm_close_session(3) where nothing was opened: tells once that nothing is ended. The words count for no later call.
+    fn close_another<'call>(&mut self, pam: &Handle, words: impl Iterator<Item = &'call CStr>) {
+        let mut options = Options::default();
+        words.for_each(|word| _ = options.add(word));
+        if options.end() && !mem::replace(&mut self.told, true) {
+            let mut line = Line::new();
+            line.text("nothing is ended: no session was opened on this handle; close it on the one that opened it");
+            pam.log(Level::Notice, &mut line, c"");
+        }
     }
 
     /// pam_sm_setcred(3), `PAM_DELETE_CRED`: ends the keyring at once.
@@ -206,7 +221,6 @@ impl Session {
         }
         self.ids = ids;
         self.known = bytes.len() <= size_of_val(&self.name);
-        self.name = Default::default();
         // A longer one is only shown; the last byte stays the NUL.
         let bytes = bytes.iter().take(size_of_val(&self.name) - 1);
         self.name.as_flattened_mut().iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);

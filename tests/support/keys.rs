@@ -52,6 +52,10 @@ pub fn revoke(key: i32) -> io::Result<()> {
     simple(libc::KEYCTL_REVOKE, key, 0).map(drop)
 }
 
+pub fn invalidate(key: i32) -> io::Result<()> {
+    simple(libc::KEYCTL_INVALIDATE, key, 0).map(drop)
+}
+
 pub fn link(key: i32, keyring: i32) -> io::Result<()> {
     simple(libc::KEYCTL_LINK, key, keyring).map(drop)
 }
@@ -160,11 +164,13 @@ pub fn request(name: &str) -> io::Result<i32> {
     })
 }
 
-/// How many keys a user has that count, and how many there may be, /proc/key-users.
+/// What a user has of keys and of their bytes that counts, and how much there may be, /proc/key-users.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
     pub used: u32,
     pub most: u32,
+    pub used_bytes: u32,
+    pub most_bytes: u32,
 }
 
 /// The quota of `uid`, of which this process sees it. Somebody without keys has no line.
@@ -173,9 +179,11 @@ pub fn quota(uid: u32) -> Quota {
     let fields = |line: &str| {
         // "UID: usage keys/instantiated keys/most bytes/most"
         let (user, rest) = line.split_once(':')?;
-        let (used, most) = rest.split_whitespace().nth(2)?.split_once('/')?;
         let number = |text: &str| text.trim().parse::<u32>().expect("a number");
-        (number(user) == uid).then(|| Quota { used: number(used), most: number(most) })
+        let mut pairs = rest.split_whitespace().skip(2).filter_map(|pair| pair.split_once('/'));
+        let mut next = || pairs.next().map(|(used, most)| (number(used), number(most)));
+        let ((used, most), (used_bytes, most_bytes)) = (next()?, next()?);
+        (number(user) == uid).then_some(Quota { used, most, used_bytes, most_bytes })
     };
-    users.lines().find_map(fields).unwrap_or(Quota { used: 0, most: 0 })
+    users.lines().find_map(fields).unwrap_or(Quota { used: 0, most: 0, used_bytes: 0, most_bytes: 0 })
 }

@@ -2,7 +2,7 @@
 //! What each function returns and does (contract, section 1).
 
 use crate::Stage;
-use crate::stage::{ALICE, ERROR, assert_own_keyring, assert_revoked, live_session, with_real_ids};
+use crate::stage::{ALICE, ERROR, NOTICE, assert_own_keyring, assert_revoked, live_session, with_real_ids};
 use crate::support::keys;
 use crate::support::pam::{
     CRED_ERR, DELETE, ESTABLISH, IGNORE, MODULE_UNKNOWN, REFRESH, REINITIALIZE, SILENT, SUCCESS,
@@ -153,11 +153,15 @@ fn close_without_open_succeeds_and_is_not_counted(stage: &Stage) {
     let before = live_session();
     let mut pam = stage.session("force revoke");
     assert_eq!([pam.close(), pam.close()], [SUCCESS; 2]);
+    stage.assert_logged(NOTICE, &["no session was opened on this handle"]);
     assert_eq!(live_session(), before);
     assert_eq!(pam.open(), SUCCESS);
     let keyring = assert_own_keyring(stage.user);
     assert_eq!(pam.close(), SUCCESS);
     assert_revoked(keyring);
+    stage.assert_silent();
+    let mut pam = stage.session("");
+    assert_eq!(pam.close(), SUCCESS);
     stage.assert_silent();
 }
 

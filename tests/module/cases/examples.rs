@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Stage;
 use crate::stage::sessions::{Caller, with_pam_d};
 use crate::stage::store::pam_store;
-use crate::stage::{SEVERAL, Who, live_session, session, with_real_ids};
+use crate::stage::{SEVERAL, Who, join_as, live_session, session};
 use crate::support::keys;
 use crate::support::pam::{ESTABLISH, Pam, SESSION_ERR, SUCCESS};
 
@@ -102,7 +102,7 @@ fn each_example_keeps_its_promise(stage: &Stage) {
             with_pam_d(stage, &all, caller, || {
                 println!("{name} from {before:?}: {promise:?}"); // shown if it fails
                 if before == Before::Users {
-                    with_real_ids(USER, || keys::join(None).expect("a keyring"));
+                    join_as(USER);
                 }
                 log_in(stage, name, text, promise, before);
             });

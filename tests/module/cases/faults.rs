@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 
 use crate::Stage;
 use crate::stage::refusals::Outcome::{self, *};
-use crate::stage::refusals::{Call, ERRNOS, Kind, LOST, NUMBERS, all, at_end, at_start, recognise};
+use crate::stage::refusals::{Call, ERRNOS, Kind, LOST, NUMBERS, Told, all, at_end, at_start, recognise};
 use crate::stage::scenes::Function::{self, *};
 use crate::stage::scenes::{Scene, scenes};
 use crate::stage::supervisor::Supervisor;
 use crate::stage::{
-    CRITICAL, ERROR, Line, Who, assert_own_keyring, assert_revoked, ids, in_child, live_session, say_where, session,
-    users,
+    CRITICAL, Line, Who, assert_keyring_for, assert_own_keyring, assert_revoked, ids, in_child, live_session,
+    say_where, session, users,
 };
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, Pam, SESSION_ERR, SUCCESS};
@@ -30,8 +30,8 @@ cases! {
 impl Scene {
     fn outcome(&self, call: Call, errno: i32) -> Outcome {
         match self.function {
-            Open | Establish => at_start(call, errno, |word| self.asks_for(word)),
-            Close | Delete => at_end(call, errno),
+            Open | Establish => at_start(call, errno, self),
+            Close | Delete => at_end(call, errno, self),
         }
     }
 
@@ -131,13 +131,13 @@ impl Cell {
 
         let outcome = scene.outcome(call, self.errno);
         let succeeds = match outcome {
-            Makes | Keeps | GoesOn(_) | Clears | IsOver => true,
-            CannotEnd => scene.function == Close,
-            Fails | LacksLink | Loses => false,
+            Fails | FailsInOwn | LacksLink | Loses => false,
+            Empties => scene.function == Close,
+            _ => true,
         };
         assert_eq!(code, if succeeds { SUCCESS } else { scene.error() });
-        self.assert_told(&stage.log(), outcome.line(call));
-        let expected = if outcome == Loses { self.ids_lost(before) } else { before };
+        self.assert_told(&stage.log(), outcome.told(call, &scene));
+        let expected = self.ids_after(before, outcome);
         assert_eq!(ids(), expected);
         match scene.function {
             Open | Establish => self.go_on_from_start(stage, pam, keyring, outcome),
@@ -149,22 +149,26 @@ impl Cell {
     /// The next call behaves, and the end leaves no keyring behind.
     fn go_on_from_start(&self, stage: &Stage, pam: &mut Pam, before: i32, outcome: Outcome) {
         let Cell { scene, who, .. } = *self;
+        let [uid, _, _, _, gid, ..] = ids();
+        let assert_keyring =
+            || assert_keyring_for(who, if outcome == Charges { (uid, gid) } else { (who.uid, who.gid) });
         let keyring = live_session();
         match outcome {
-            Makes => _ = assert_own_keyring(who),
-            LacksLink => assert!(keyring != before && keys::links(keyring).expect("readable").is_empty()),
-            Loses if scene.makes() => _ = assert_own_keyring(who),
+            Makes | FailsInOwn | Charges => assert_ne!(assert_keyring(), before),
+            LacksLink | DoesWithoutLink => {
+                assert!(keyring != before && keys::links(keyring).expect("readable").is_empty());
+            }
+            AsEver | Loses if scene.makes() => assert_ne!(assert_keyring(), before),
             _ => assert_eq!(keyring, before),
         }
-        let made = scene.makes() || outcome == Makes;
+        let made = keyring != before || scene.makes();
         if outcome == Loses {
             self.assert_stays_lost(stage, scene.call(pam));
         } else {
             assert_eq!(scene.call(pam), SUCCESS);
             stage.log();
             if made {
-                let now = assert_own_keyring(who);
-                assert_eq!(now == keyring, keyring != before, "one keyring for both calls");
+                assert_eq!(assert_keyring() == keyring, keyring != before, "one keyring for both calls");
             }
         }
         let keyring = live_session();
@@ -177,8 +181,10 @@ impl Cell {
     /// The next session has a keyring of its own, which ends.
     fn go_on_from_end(&self, stage: &Stage, pam: &mut Pam, before: i32, outcome: Outcome) {
         let Cell { scene, who, .. } = *self;
-        if matches!(outcome, Loses | Clears) {
-            assert_eq!(assert_own_keyring(who), before, "it was cleared");
+        match outcome {
+            Loses | Clears => assert_eq!(assert_own_keyring(who), before, "it was cleared"),
+            Invalidates => assert_eq!(session(), Err(libc::ENOKEY)),
+            _ => (),
         }
         if outcome == Loses {
             return self.assert_stays_lost(stage, pam.open());
@@ -198,30 +204,44 @@ impl Cell {
     /// A handle that could not give the caller's ids back fails from then on.
     fn assert_stays_lost(&self, stage: &Stage, code: i32) {
         assert_eq!(code, if self.scene.function == Establish { CRED_ERR } else { SESSION_ERR });
-        self.assert_told(&stage.log(), Some((CRITICAL, LOST, false)));
+        let told = Told { level: CRITICAL, start: LOST, with_errno: false, state: "" };
+        self.assert_told(&stage.log(), Some(told));
     }
 
     /// Asserts that one line was written to the log, or none.
-    fn assert_told(&self, lines: &[Line], expected: Option<(u8, &str, bool)>) {
-        let Some((level, text, with_errno)) = expected else { return assert_eq!(lines, []) };
+    fn assert_told(&self, lines: &[Line], expected: Option<Told>) {
+        let Some(Told { level, start, with_errno, state }) = expected else { return assert_eq!(lines, []) };
         let [line] = lines else { panic!("one line expected: {lines:#?}") };
         assert_eq!(line.level, level, "{line:?}");
         let (_, said) = line.text.split_once("): ").expect("libpam's prefix");
-        let start = if with_errno { format!("{text}: {}, ", self.name) } else { text.to_owned() };
+        let start = if with_errno { format!("{start}: {}, ", self.name) } else { start.to_owned() };
         assert!(said.starts_with(&start), "{start:?} expected: {said:?}");
-        let goes_on = said.contains("; the login goes on without a session keyring of its own");
-        assert_eq!(goes_on, with_errno && level > ERROR, "{said:?}");
+        assert!(said.contains(state), "{state:?} expected: {said:?}");
         assert!(said.ends_with(&format!(" (user \"{}\")", self.who.name)), "{said:?}");
     }
 
-    /// The ids of the caller when the call that was refused was to give one back.
-    fn ids_lost(&self, mut ids: [u32; 8]) -> [u32; 8] {
+    /// The ids of the caller after the call, given those before.
+    fn ids_after(&self, mut ids: [u32; 8], outcome: Outcome) -> [u32; 8] {
+        let (uids, gids) = ids.split_at_mut(4);
+        let (Call::LookAtFilesystemId(kind)
+        | Call::GiveBack(kind)
+        | Call::GiveBackFilesystemId(kind)
+        | Call::CheckFilesystemId(kind)) = self.call
+        else {
+            return ids;
+        };
+        let (of_kind, users) = if kind == Kind::Uid { (uids, self.who.uid) } else { (gids, self.who.gid) };
         match self.call {
-            Call::GiveBack(Kind::Uid) => ids[0] = self.who.uid,
-            Call::GiveBack(Kind::Gid) => ids[4] = self.who.gid,
-            Call::GiveBackFilesystemId(Kind::Uid) => ids[3] = ids[1],
-            Call::GiveBackFilesystemId(Kind::Gid) => ids[7] = ids[5],
-            _ => (),
+            // The saved one had to keep the real one.
+            Call::GiveBack(_) => {
+                if self.scene.capable {
+                    of_kind[2] = of_kind[0];
+                }
+                of_kind[0] = users;
+            }
+            // Nobody could see that it was another.
+            Call::LookAtFilesystemId(_) | Call::GiveBackFilesystemId(_) => of_kind[3] = of_kind[1],
+            _ => assert_eq!(outcome, Loses),
         }
         ids
     }

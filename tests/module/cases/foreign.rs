@@ -7,17 +7,19 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, ERROR, SET, Who, assert_own_keyring, assert_revoked, become_ids, flags, ids, in_child, in_the_name_of,
-    live_session, session, set_flags, use_up_the_quota, users, wait_until, with_real_ids,
+    ALICE, ERROR, NOTICE, SET, Who, assert_own_keyring, assert_revoked, become_ids, flags, ids, in_child,
+    in_the_name_of, join_as, live_session, say_where, session, set_flags, use_up_the_quota, users, wait_until,
+    with_real_ids,
 };
 use crate::support::keys;
-use crate::support::pam::{SESSION_ERR, SUCCESS};
+use crate::support::pam::{PERM_DENIED, SESSION_ERR, SUCCESS};
 
 cases! {
     Anyone:
-        a_keyring_that_may_not_be_searched_is_told_and_force_replaces_it
+        a_keyring_that_may_not_be_searched_is_told_and_replaced
         a_keyring_that_has_expired_since_is_over
-        a_keyring_that_may_not_be_written_to_is_told_and_the_session_closed;
+        a_keyring_that_may_not_be_written_to_is_told_and_ended
+        a_keyring_whose_permissions_were_changed_is_ended;
     Root:
         a_full_quota_keeps_no_session_from_its_end
         a_user_who_is_not_in_the_namespace_is_told
@@ -33,23 +35,31 @@ fn set_permissions(who: Who, permissions: u32) {
     in_the_name_of(who, || keys::set_permissions(keyring, permissions).expect("permissions"));
 }
 
-fn a_keyring_that_may_not_be_searched_is_told_and_force_replaces_it(stage: &Stage) {
+fn a_keyring_that_may_not_be_searched_is_told_and_replaced(stage: &Stage) {
     with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
     set_permissions(stage.user, NO_SEARCH);
     assert_eq!(session(), Err(libc::EACCES));
     let before = ids();
-    for arguments in ["revoke", "own revoke"] {
-        let mut pam = stage.session(arguments);
-        assert_eq!(pam.open(), SESSION_ERR);
-        stage.assert_logged(ERROR, &["cannot look at the session keyring", "EACCES", "see the keyring's permissions"]);
-        assert_eq!((ids(), session()), (before, Err(libc::EACCES)));
+    for arguments in ["revoke", "own revoke", "force revoke"] {
+        in_child(|| {
+            let mut pam = stage.session(arguments);
+            if arguments == "revoke" {
+                assert_eq!(pam.open(), SESSION_ERR);
+                let parts =
+                    ["cannot look at the session keyring", "EACCES", "see the keyring's permissions", "was given"];
+                stage.assert_logged(ERROR, &parts);
+            } else {
+                stage.may_differ((arguments == "own revoke").then_some("own"), || assert_eq!(pam.open(), SUCCESS));
+            }
+            stage.may_differ((arguments != "force revoke").then_some("says-why"), || {
+                let keyring = assert_own_keyring(stage.user);
+                let closed = if arguments == "revoke" { PERM_DENIED } else { SUCCESS }; // libpam remembers the failure
+                assert_eq!((ids(), pam.close()), (before, closed));
+                assert_revoked(keyring);
+            });
+            stage.assert_silent();
+        });
     }
-    let mut pam = stage.session("force revoke");
-    assert_eq!(pam.open(), SUCCESS);
-    let keyring = assert_own_keyring(stage.user);
-    assert_eq!(pam.close(), SUCCESS);
-    assert_revoked(keyring);
-    stage.assert_silent();
 }
 
 fn a_keyring_that_has_expired_since_is_over(stage: &Stage) {
@@ -63,7 +73,7 @@ fn a_keyring_that_has_expired_since_is_over(stage: &Stage) {
     }
 }
 
-fn a_keyring_that_may_not_be_written_to_is_told_and_the_session_closed(stage: &Stage) {
+fn a_keyring_that_may_not_be_written_to_is_told_and_ended(stage: &Stage) {
     for (arguments, operation) in [("force revoke", "KEYCTL_REVOKE"), ("force clear", "KEYCTL_UNLINK")] {
         let mut pam = stage.session(arguments);
         assert_eq!(pam.open(), SUCCESS);
@@ -71,10 +81,45 @@ fn a_keyring_that_may_not_be_written_to_is_told_and_the_session_closed(stage: &S
         let key = keys::add("of-the-session", "secret", keyring).expect("a key");
         set_permissions(stage.user, NO_WRITE_AND_NO_CHANGE);
         assert_eq!(pam.close(), SUCCESS);
-        let entry = (operation == "KEYCTL_UNLINK").then_some("clear");
-        stage.may_differ(entry, || stage.assert_logged(ERROR, &[operation, "EACCES"]));
-        assert_eq!(live_session(), keyring);
-        keys::read(key).expect("nothing was done");
+        stage.assert_logged(NOTICE, &[operation, "EACCES", "its permissions were changed", "invalidated instead"]);
+        stage.differs("changed-permissions", || {
+            keys::describe(keyring).expect_err("it is ended");
+            keys::read(key).expect_err("nothing of the session can be read");
+        });
+    }
+}
+
+/// By the session's user, keyctl setperm. With the first four the C module, which closes as the owner, revokes.
+fn a_keyring_whose_permissions_were_changed_is_ended(stage: &Stage) {
+    for (permissions, c_revokes) in [
+        (0x0b3f_0000, true),
+        (0x0b2f_0000, true),
+        (0x0b24_0000, true),
+        (0x0b04_0000, true),
+        (0x1b1b_0000, false),
+        (0x0b03_0000, false),
+    ] {
+        for arguments in ["force revoke", "force clear"] {
+            in_child(|| {
+                say_where((format!("{permissions:x}"), arguments));
+                let mut pam = stage.session(arguments);
+                assert_eq!(pam.open(), SUCCESS);
+                let keyring = live_session();
+                let key = keys::add("of-the-session", "secret", keyring).expect("a key");
+                set_permissions(stage.user, permissions);
+                assert_eq!(pam.close(), SUCCESS);
+                let entry = if arguments == "force clear" { Some("clear") } else { None };
+                stage.may_differ(entry.or((!c_revokes).then_some("changed-permissions")), || {
+                    let errno = session().expect_err("it is ended");
+                    assert!([libc::EKEYREVOKED, libc::ENOKEY].contains(&errno), "{errno}");
+                    keys::read(key).expect_err("out of reach");
+                    keys::request("of-the-session").expect_err("out of reach");
+                });
+                stage.log();
+                join_as(stage.user);
+                keys::add("of-the-survivor", "secret", keys::SESSION).expect("who goes on can begin anew");
+            });
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The ids of the calling thread, all eight: as before after every call. For those of other threads see `threads`.
 
-use caps::{CapSet, CapsHashSet};
+use caps::{CapSet, CapsHashSet, securebits};
 
 use crate::Stage;
 use crate::stage::{
@@ -16,8 +16,10 @@ cases! {
     Root:
         every_caller_keeps_its_ids
         filesystem_ids_of_their_own_are_kept => "filesystem-ids"
+        a_caller_without_capabilities_returns_from_an_id_of_its_own => "ids-lost"
         ids_that_could_not_be_given_back_are_not_taken_on => "no-way-back"
         capabilities_that_would_be_lost_are_kept => "no-way-back"
+        a_caller_who_keeps_capabilities_is_not_refused => "ids-lost"
         a_capable_caller_keeps_its_ids_and_capabilities
         the_parent_death_signal_and_the_dumpable_flag_stay;
 }
@@ -122,15 +124,31 @@ fn filesystem_ids_of_their_own_are_kept(stage: &Stage) {
     }
 }
 
-/// A set-user-id program that is not root's: the kernel would let it take on the user's id, and never return.
-fn ids_that_could_not_be_given_back_are_not_taken_on(stage: &Stage) {
+/// Programs that are another user's by the file's mode. Their real id is kept in the saved one meanwhile.
+fn a_caller_without_capabilities_returns_from_an_id_of_its_own(stage: &Stage) {
+    let (a, b, c) = (ALICE, BOB, CAROL);
     for (uids, gids) in [
-        ([BOB.uid, ALICE.uid, ALICE.uid], [ALICE.gid; 3]),
-        ([ALICE.uid; 3], [BOB.gid, ALICE.gid, ALICE.gid]),
-        ([0, ALICE.uid, ALICE.uid], [ALICE.gid; 3]),
+        ([b.uid, a.uid, a.uid], [a.gid; 3]),
+        ([a.uid; 3], [b.gid, a.gid, a.gid]),
+        ([0, a.uid, a.uid], [a.gid; 3]),
+        ([b.uid, c.uid, a.uid], [b.gid, c.gid, a.gid]),
+        ([b.uid, a.uid, c.uid], [b.gid, a.gid, c.gid]),
     ] {
+        for go_through in [go_through_the_start, go_through_the_end] {
+            in_child(|| {
+                become_ids(uids, gids);
+                stage.differs("ids-lost", || go_through(stage, a));
+            });
+            stage.log();
+        }
+    }
+}
+
+/// With the user's id the caller's effective uid would be root's for a moment, or its saved one would be lost.
+fn ids_that_could_not_be_given_back_are_not_taken_on(stage: &Stage) {
+    for saved in [BOB.uid, CAROL.uid] {
         in_child(|| {
-            become_ids(uids, gids);
+            become_ids([0, ALICE.uid, saved], [ALICE.gid; 3]);
             let before = (ids(), live_session());
             let mut pam = stage.login(ALICE, &["session MODULE force"]);
             assert_eq!(pam.open(), SESSION_ERR);
@@ -158,6 +176,19 @@ fn capabilities_that_would_be_lost_are_kept(stage: &Stage) {
     }
 }
 
+/// PR_SET_KEEPCAPS, prctl(2): the kernel takes none, so there is a way back.
+fn a_caller_who_keeps_capabilities_is_not_refused(stage: &Stage) {
+    for (uids, who) in [([ALICE.uid; 3], ROOT), ([0, ALICE.uid, BOB.uid], ALICE), ([0, BOB.uid, BOB.uid], ALICE)] {
+        in_child(|| {
+            become_capable(uids, [ALICE.gid; 3]);
+            securebits::set_keepcaps(true).expect("a flag");
+            let before = capabilities();
+            stage.may_differ((uids[1] != uids[2]).then_some("ids-lost"), || go_through_the_start(stage, who));
+            assert_eq!(capabilities(), before);
+        });
+    }
+}
+
 fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
     for (uids, gids, entry) in [
         ([ALICE.uid; 3], [ALICE.gid; 3], Some("saved-gid")),
@@ -168,9 +199,12 @@ fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
         in_child(|| {
             become_capable(uids, gids);
             let before = capabilities();
-            stage.may_differ(entry, || go_through_a_login(stage, BOB));
-            assert_eq!(capabilities(), before);
+            stage.may_differ(entry, || {
+                go_through_a_login(stage, BOB);
+                assert_eq!(capabilities(), before);
+            });
         });
+        stage.log(); // what the C module says of the ids that it has lost
     }
 }
 

@@ -12,8 +12,12 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::Stage;
-use crate::stage::{assert_own_keyring, assert_revoked, in_child, leave_behind, live_session, wait_until};
-use crate::support::pam::{DELETE, ESTABLISH, IGNORE, Pam, REFRESH, SUCCESS, USER_UNKNOWN};
+use crate::stage::{
+    ALICE, BOB, NOTICE, assert_own_keyring, assert_revoked, in_child, leave_behind, live_session, wait_until,
+};
+use crate::support::keys;
+use crate::support::pam::{DELETE, ESTABLISH, IGNORE, PERM_DENIED, Pam, REFRESH, SUCCESS, USER_UNKNOWN};
+use crate::support::seccomp::{keyctl, refuse};
 
 cases! {
     Anyone:
@@ -21,6 +25,47 @@ cases! {
         an_argument_of_any_bytes_stays_in_its_line => "unknown-argument"
         a_log_that_nobody_reads_hangs_no_login_that_succeeds
         a_line_for_a_full_log_waits_until_it_is_read;
+    Root:
+        what_is_about_the_machine_is_told_once_a_handle => "roots-keyring"
+        a_line_names_the_user_it_is_about => "change-of-user"
+        a_close_on_another_handle_is_told_once => "never-opened";
+}
+
+/// Fedora's sudo has two lines, and programs establish credentials before they open.
+fn what_is_about_the_machine_is_told_once_a_handle(stage: &Stage) {
+    keys::join(None).expect("root's keyring");
+    for _ in 0..2 {
+        let line = "MODULE revoke";
+        let mut pam =
+            stage.login(ALICE, &[&format!("auth {line}"), &format!("session {line}"), &format!("session {line}")]);
+        assert_eq!([pam.setcred(ESTABLISH), pam.open(), pam.close()], [SUCCESS; 3]);
+        stage.assert_logged(NOTICE, &["stays in root's session keyring", "with su, sudo and runuser that is meant"]);
+    }
+}
+
+fn a_line_names_the_user_it_is_about(stage: &Stage) {
+    let mut pam = stage.login(ALICE, &["session MODULE force clear"]);
+    assert_eq!(pam.open(), SUCCESS);
+    refuse(&[keyctl(libc::KEYCTL_READ)], libc::EACCES);
+    pam.set_user(BOB.name);
+    assert_eq!(pam.open(), SUCCESS);
+    stage.assert_logged(NOTICE, &["invalidated instead", "(user \"alice\")"]);
+    pam.set_user("nobody-knows");
+    assert_eq!(pam.open(), USER_UNKNOWN);
+    stage.assert_logged(NOTICE, &["unknown user", "(user \"nobody-knows\")"]);
+    assert_eq!([pam.close(), pam.close(), pam.close()], [PERM_DENIED; 3], "libpam remembers the failure");
+    stage.assert_logged(NOTICE, &["invalidated instead", "(user \"bob\")"]);
+}
+
+/// JupyterHub opens on one handle and closes on another.
+fn a_close_on_another_handle_is_told_once(stage: &Stage) {
+    let lines = ["session MODULE force revoke", "session MODULE force revoke"];
+    assert_eq!(stage.login(ALICE, &lines).open(), SUCCESS);
+    let keyring = assert_own_keyring(ALICE);
+    let mut pam = stage.login(ALICE, &lines);
+    assert_eq!([pam.close(), pam.close()], [SUCCESS; 2]);
+    stage.assert_logged(NOTICE, &["nothing is ended", "no session was opened on this handle", "alice"]);
+    assert_eq!(assert_own_keyring(ALICE), keyring);
 }
 
 /// Texts of any bytes but NUL, with many of those that matter to terminals, to the log, and to formats.

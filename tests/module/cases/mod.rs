@@ -18,6 +18,7 @@ macro_rules! cases {
     };
 }
 
+mod absent;
 mod arguments;
 mod bad_input;
 mod calls;
@@ -38,11 +39,13 @@ mod memory;
 mod nested;
 mod own;
 mod programs;
+mod quota;
 mod stacks;
 mod threads;
+mod unwinding;
 
 /// In the order in which they run.
-pub const FILES: [&[Case]; 22] = [
+pub const FILES: [&[Case]; 25] = [
     calls::CASES,
     ensure::CASES,
     finish::CASES,
@@ -51,6 +54,8 @@ pub const FILES: [&[Case]; 22] = [
     arguments::CASES,
     errors::CASES,
     faults::CASES,
+    quota::CASES,
+    absent::CASES,
     memory::CASES,
     killed::CASES,
     foreign::CASES,
@@ -59,6 +64,7 @@ pub const FILES: [&[Case]; 22] = [
     threads::CASES,
     bad_input::CASES,
     log::CASES,
+    unwinding::CASES,
     load::CASES,
     programs::CASES,
     nested::CASES,

@@ -5,12 +5,12 @@ use std::ffi::CString;
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, LAST, NOTICE, ROOT, Who, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
-    live_session, session, with_real_ids,
+    ALICE, BOB, LAST, NOTICE, ROOT, WARNING, assert_own_keyring, assert_revoked, become_ids, in_child, in_the_name_of,
+    join_as, live_session, session, with_real_ids,
 };
 use crate::support::artefact;
 use crate::support::keys;
-use crate::support::pam::SUCCESS;
+use crate::support::pam::{ESTABLISH, SUCCESS};
 use crate::support::seccomp::{keyctl, refuse};
 
 cases! {
@@ -19,21 +19,23 @@ cases! {
         own_replaces_the_user_session_keyring
         own_replaces_a_dead_keyring => "dead-keyring"
         own_replaces_a_keyring_that_cannot_be_viewed => "own"
-        own_replaces_a_keyring_whose_owner_the_kernel_does_not_tell => "own";
+        own_replaces_a_keyring_whose_owner_the_kernel_does_not_tell => "own"
+        own_replaces_a_keyring_of_the_user_s_that_leads_nowhere => "own"
+        own_is_not_deceived_by_the_name_of_the_user_keyring => "own"
+        own_replaces_a_keyring_that_cannot_be_searched_through => "own";
     Root:
         a_daemon_s_keyring_is_kept_and_told
         own_replaces_a_daemon_s_keyring => "own"
         force_replaces_a_daemon_s_keyring
         own_replaces_another_user_s_keyring => "own"
+        own_fails_no_login_where_the_c_module_asks_for_nothing
+        root_s_job_under_systemd_finds_root_s_keys => "own"
+        a_keyring_that_one_user_has_ended_stops_no_later_login => "dead-keyring"
         own_replaces_another_user_s_user_session_keyring => "own"
         own_keeps_a_keyring_of_a_uid_over_31_bits
         root_in_root_s_keyring_is_no_news
         a_nested_login_keeps_the_keys_of_the_caller
         the_c_module_ignores_both_words;
-}
-
-fn join_as(who: Who) -> i32 {
-    with_real_ids(who, || keys::join(None).expect("a keyring"))
 }
 
 fn own_keeps_a_keyring_of_the_user_s(stage: &Stage) {
@@ -42,7 +44,10 @@ fn own_keeps_a_keyring_of_the_user_s(stage: &Stage) {
     assert_eq!(live_session(), anonymous);
     // The kernel describes it in more bytes than most.
     let name = CString::new("n".repeat(1000)).expect("a name");
-    let named = with_real_ids(stage.user, || keys::join(Some(&name)).expect("a keyring"));
+    let named = with_real_ids(stage.user, || {
+        keys::link(keys::USER, keys::join(Some(&name)).expect("a keyring")).expect("the user keyring");
+        live_session()
+    });
     let mut pam = stage.session("own revoke");
     assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
     assert_eq!(live_session(), named, "kept, and not revoked");
@@ -83,6 +88,66 @@ fn own_replaces_a_keyring_whose_owner_the_kernel_does_not_tell(stage: &Stage) {
                 assert_eq!(session(), Err(libc::EKEYREVOKED), "it was made here");
             });
         });
+    }
+}
+
+/// systemd's private keyring belongs to the service's user, and nothing is linked into it.
+fn own_replaces_a_keyring_of_the_user_s_that_leads_nowhere(stage: &Stage) {
+    let private = with_real_ids(stage.user, || keys::join(None).expect("a keyring"));
+    let mut pam = stage.session("own revoke");
+    assert_eq!(pam.open(), SUCCESS);
+    let keyring = assert_own_keyring(stage.user);
+    assert_ne!(keyring, private);
+    assert_eq!(pam.close(), SUCCESS);
+    assert_revoked(keyring);
+    stage.assert_silent();
+}
+
+fn own_is_not_deceived_by_the_name_of_the_user_keyring(stage: &Stage) {
+    let private = with_real_ids(stage.user, || {
+        let private = keys::join(None).expect("a keyring");
+        keys::add_keyring(&format!("_uid.{}", stage.user.uid), private).expect("a keyring");
+        private
+    });
+    assert_eq!(stage.session("own").open(), SUCCESS);
+    assert_ne!(assert_own_keyring(stage.user), private);
+}
+
+fn own_replaces_a_keyring_that_cannot_be_searched_through(stage: &Stage) {
+    for errno in [libc::EACCES, libc::EPERM, libc::ENOSYS] {
+        in_child(|| {
+            let present = join_as(stage.user);
+            refuse(&[keyctl(libc::KEYCTL_SEARCH)], errno);
+            assert_eq!(stage.session("own").open(), SUCCESS);
+            assert_ne!(assert_own_keyring(stage.user), present);
+        });
+    }
+}
+
+fn root_s_job_under_systemd_finds_root_s_keys(stage: &Stage) {
+    let key = keys::add("of-root", "secret", keys::USER).expect("a key");
+    keys::join(None).expect("the service's private keyring");
+    keys::request("of-root").expect_err("it leads nowhere");
+    assert_eq!(stage.login(ROOT, &["session MODULE own clear"]).open(), SUCCESS);
+    assert_eq!(keys::request("of-root").expect("found"), key);
+    stage.assert_silent();
+}
+
+/// It is everybody's who logs in by the daemon: one of them revokes, invalidates or empties it.
+fn a_keyring_that_one_user_has_ended_stops_no_later_login(stage: &Stage) {
+    for end in [keys::revoke, keys::invalidate] {
+        for arguments in ["", "own", "revoke"] {
+            in_child(|| {
+                let daemon = keys::join(None).expect("a keyring");
+                in_child(|| {
+                    become_ids([BOB.uid; 3], [BOB.gid; 3]);
+                    end(daemon).expect("bob possesses it");
+                });
+                assert_eq!(stage.login(ALICE, &[&format!("session MODULE {arguments}")]).open(), SUCCESS);
+                assert_ne!(assert_own_keyring(ALICE), daemon);
+                stage.assert_silent();
+            });
+        }
     }
 }
 
@@ -131,6 +196,26 @@ fn own_replaces_another_user_s_keyring(stage: &Stage) {
     }
 }
 
+/// The C module does not know the word, so it joins and links nothing here.
+fn own_fails_no_login_where_the_c_module_asks_for_nothing(stage: &Stage) {
+    for operation in [libc::KEYCTL_JOIN_SESSION_KEYRING, libc::KEYCTL_LINK] {
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
+            in_child(|| {
+                let daemon = keys::join(None).expect("a keyring");
+                let mut pam = stage.login(ALICE, &["auth MODULE own revoke", "session MODULE own revoke"]);
+                refuse(&[keyctl(operation)], errno);
+                assert_eq!([pam.setcred(ESTABLISH), pam.open()], [SUCCESS; 2]);
+                let told = stage.log();
+                stage.differs("own", || {
+                    assert_eq!(told.len(), 1, "{told:#?}");
+                    assert_eq!(live_session() == daemon, operation == libc::KEYCTL_JOIN_SESSION_KEYRING);
+                });
+                assert_eq!(pam.close(), SUCCESS);
+            });
+        }
+    }
+}
+
 /// Where a session of bob's has failed to be opened, the kernel leaves the thread in bob's user-session keyring.
 fn own_replaces_another_user_s_user_session_keyring(stage: &Stage) {
     let bobs = with_real_ids(BOB, live_session);
@@ -151,7 +236,7 @@ fn own_keeps_a_keyring_of_a_uid_over_31_bits(stage: &Stage) {
 }
 
 fn root_in_root_s_keyring_is_no_news(stage: &Stage) {
-    let own = keys::join(None).expect("a keyring");
+    let own = join_as(ROOT);
     for arguments in ["", "own"] {
         assert_eq!(stage.login(ROOT, &[&format!("session MODULE {arguments}")]).open(), SUCCESS);
         assert_eq!(live_session(), own);
@@ -167,6 +252,10 @@ fn a_nested_login_keeps_the_keys_of_the_caller(stage: &Stage) {
     for who in [BOB, ROOT] {
         assert_eq!(stage.login(who, &["session MODULE revoke"]).open(), SUCCESS);
         assert_eq!(keys::request("of-alice").expect("found"), key);
+        if who == BOB {
+            stage
+                .assert_logged(WARNING, &["another user's session keyring", "`own`", &format!("of uid {}", ALICE.uid)]);
+        }
         stage.assert_silent();
     }
 }

@@ -15,8 +15,21 @@ const MEMCHECK: &str = "PAM_KEYINIT_MEMCHECK";
 
 /// Files with cases that would only run programs which valgrind does not look into, or take very long, or need what it takes
 /// over: allocations, ptrace(2), seccomp(2).
-const FILES_LEFT_OUT: &[&str] =
-    &["examples", "faults", "kerberos", "killed", "load", "log", "memory", "nested", "programs", "stacks"];
+const FILES_LEFT_OUT: &[&str] = &[
+    "absent",
+    "examples",
+    "faults",
+    "kerberos",
+    "killed",
+    "load",
+    "log",
+    "memory",
+    "nested",
+    "programs",
+    "quota",
+    "stacks",
+    "unwinding",
+];
 /// Cases of many threads, which valgrind lets run one at a time.
 const CASES_LEFT_OUT: &[&str] =
     &["sessions_in_threads_have_a_keyring_each", "other_threads_keep_their_ids_and_sleep_on"];

@@ -13,6 +13,7 @@ pub mod scenes;
 pub mod sessions;
 pub mod store;
 pub mod supervisor;
+pub mod unwinding;
 mod users;
 
 use std::cell::RefCell;
@@ -29,12 +30,15 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid, User, alarm};
 
-pub use self::keyrings::{assert_own_keyring, assert_revoked, live_session, session, use_up_the_quota};
+pub use self::keyrings::{
+    Left, assert_keyring_for, assert_own_keyring, assert_revoked, assert_untouched, fill_up, join_as, live_session,
+    session, use_up_the_quota,
+};
 pub use self::process::{
     SET, become_capable, become_ids, flags, ids, ids_of, in_the_name_of, set_flags, set_fs_gid, set_fs_uid,
     with_real_ids,
 };
-pub use self::users::{ALICE, BOB, CAROL, DAVE, ERIN, FRANK, LAST, ROOT, SEVERAL, Who, users};
+pub use self::users::{ALICE, BOB, CAROL, DAVE, ERIN, FRANK, LAST, ROOT, SEVERAL, Who, many_users, users};
 use crate::Needs;
 use crate::support::artefact;
 use crate::support::child::PATIENCE;

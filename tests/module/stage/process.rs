@@ -50,6 +50,7 @@ pub fn become_capable(uids: [u32; 3], gids: [u32; 3]) {
     let both = CapsHashSet::from([Capability::CAP_SETUID, Capability::CAP_SETGID]);
     caps::set(None, CapSet::Permitted, &both).expect("capabilities");
     caps::set(None, CapSet::Effective, &both).expect("capabilities");
+    securebits::set_keepcaps(false).expect("a flag");
 }
 
 /// What [`flags`] are in a case that sets them.

@@ -5,11 +5,12 @@ use std::ffi::c_long;
 
 use libc::{
     EACCES, EAGAIN, EDQUOT, EINTR, EINVAL, EKEYEXPIRED, EKEYREVOKED, ENFILE, ENOKEY, ENOMEM, ENOSYS, EPERM,
-    KEYCTL_DESCRIBE, KEYCTL_GET_KEYRING_ID, KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_LINK, KEYCTL_READ, KEYCTL_REVOKE,
-    KEYCTL_UNLINK,
+    KEYCTL_DESCRIBE, KEYCTL_GET_KEYRING_ID, KEYCTL_INVALIDATE, KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_LINK, KEYCTL_READ,
+    KEYCTL_REVOKE, KEYCTL_SEARCH, KEYCTL_SETPERM, KEYCTL_UNLINK,
 };
 
-use super::{CRITICAL, DEBUG, ERROR, NOTICE, Who};
+use super::scenes::{Keyring, Scene};
+use super::{CRITICAL, DEBUG, ERROR, NOTICE, WARNING, Who};
 use crate::support::ids;
 use crate::support::keys::{SESSION, USER, USER_SESSION};
 use crate::support::trace::SystemCall;
@@ -41,7 +42,6 @@ pub enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Call {
     LookAtIds(Kind),
-    LookAtCapabilities,
     LookAtFilesystemId(Kind),
     TakeOn(Kind),
     GiveBack(Kind),
@@ -52,33 +52,37 @@ pub enum Call {
     LookAtUserSession,
     LookAtUser,
     Describe,
+    Search,
     Join,
     Link,
     Read,
     Unlink,
     Revoke,
+    /// These two are made only after a refusal.
+    SetPermissions,
+    Invalidate,
 }
 
-/// All of them, once each.
+/// All that are made where nothing is refused, once each.
 pub fn all() -> Vec<Call> {
     use Call::*;
     let of = |kind| {
         [LookAtIds, LookAtFilesystemId, TakeOn, GiveBack, GiveBackFilesystemId, CheckFilesystemId]
             .map(|call| call(kind))
     };
-    let others =
-        [LookAtCapabilities, LookAtSession, LookAtUserSession, LookAtUser, Describe, Join, Link, Read, Unlink, Revoke];
+    let others = [LookAtSession, LookAtUserSession, LookAtUser, Describe, Search, Join, Link, Read, Unlink, Revoke];
     [&of(Kind::Gid)[..], &of(Kind::Uid), &others].concat()
 }
 
 /// The numbers of the system calls that they are made by.
-pub const NUMBERS: [c_long; 8] = [
+pub const NUMBERS: [c_long; 9] = [
     ids::SYS_getresgid,
     ids::SYS_getresuid,
-    libc::SYS_capget,
     ids::SYS_setfsgid,
     ids::SYS_setfsuid,
+    ids::SYS_setregid,
     ids::SYS_setresgid,
+    ids::SYS_setreuid,
     ids::SYS_setresuid,
     libc::SYS_keyctl,
 ];
@@ -87,10 +91,10 @@ pub const NUMBERS: [c_long; 8] = [
 /// no such.
 pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
     use Call::*;
-    let [first, second, third] = [0, 1, 2].map(|index| call.arguments[index] as i32);
-    let set_id = |kind, users: u32| match [first, second, third] {
-        [id, -1, -1] if id as u32 == users => Some(TakeOn(kind)),
-        [_, -1, -1] if earlier.contains(&TakeOn(kind)) => Some(GiveBack(kind)),
+    let [first, second] = [0, 1].map(|index| call.arguments[index] as i32);
+    let set_id = |kind, users: u32| match [first, second] {
+        [id, -1] if id as u32 == users => Some(TakeOn(kind)),
+        [_, -1] if earlier.contains(&TakeOn(kind)) => Some(GiveBack(kind)),
         _ => None,
     };
     let set_filesystem_id = |kind| {
@@ -104,11 +108,10 @@ pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
     match call.number {
         ids::SYS_getresgid => Some(LookAtIds(Kind::Gid)),
         ids::SYS_getresuid => Some(LookAtIds(Kind::Uid)),
-        libc::SYS_capget => Some(LookAtCapabilities),
         ids::SYS_setfsgid => set_filesystem_id(Kind::Gid),
         ids::SYS_setfsuid => set_filesystem_id(Kind::Uid),
-        ids::SYS_setresgid => set_id(Kind::Gid, who.gid),
-        ids::SYS_setresuid => set_id(Kind::Uid, who.uid),
+        ids::SYS_setregid | ids::SYS_setresgid => set_id(Kind::Gid, who.gid),
+        ids::SYS_setreuid | ids::SYS_setresuid => set_id(Kind::Uid, who.uid),
         libc::SYS_keyctl => match (first.unsigned_abs(), second) {
             (KEYCTL_GET_KEYRING_ID, SESSION) => Some(LookAtSession),
             (KEYCTL_GET_KEYRING_ID, USER_SESSION) => Some(LookAtUserSession),
@@ -119,6 +122,9 @@ pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
             (KEYCTL_READ, _) => Some(Read),
             (KEYCTL_UNLINK, _) => Some(Unlink),
             (KEYCTL_REVOKE, _) => Some(Revoke),
+            (KEYCTL_SEARCH, _) => Some(Search),
+            (KEYCTL_SETPERM, _) => Some(SetPermissions),
+            (KEYCTL_INVALIDATE, _) => Some(Invalidate),
             _ => None,
         },
         _ => None,
@@ -128,89 +134,153 @@ pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
 /// What comes of a call of the module in which a system call was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
+    /// It succeeds, as if nothing had been refused.
+    AsEver,
     /// It succeeds. A new session keyring is made.
     Makes,
-    /// It succeeds. The session keyring is kept.
+    /// It succeeds. The session keyring is kept, and nothing is said of its owner.
     Keeps,
+    /// It succeeds. A new session keyring is made, which belongs to the caller.
+    Charges,
     /// It succeeds without a session keyring of its own, which matters so much.
     GoesOn(u8),
+    /// It succeeds, in the session keyring that `own` would replace.
+    Stays,
+    /// It succeeds. There is a new session keyring, without the link to the user keyring.
+    DoesWithoutLink,
     /// It fails, and nothing was done.
     Fails,
+    /// It fails. There is a new session keyring all the same.
+    FailsInOwn,
     /// It fails. There is a new session keyring, without the link to the user keyring.
     LacksLink,
     /// It fails and is critical: an id of the caller is not what it was.
     Loses,
     /// It succeeds. The session keyring is cleared.
     Clears,
+    /// It succeeds. The session keyring is invalidated.
+    Invalidates,
     /// It succeeds: there is nothing left to end.
     IsOver,
-    /// The end fails. close succeeds all the same.
-    CannotEnd,
+    /// The session keyring is empty, without the user keyring. close succeeds all the same.
+    Empties,
 }
 use Outcome::*;
 
 /// Opening a session, or PAM_ESTABLISH_CRED.
-pub fn at_start(call: Call, errno: i32, asks_for: impl Fn(&str) -> bool) -> Outcome {
+pub fn at_start(call: Call, errno: i32, scene: &Scene) -> Outcome {
     use Call::*;
+    let [own, force] = ["own", "force"].map(|word| scene.asks_for(word));
+    // What the C module would keep.
+    let only_own = own && scene.keyring != Keyring::None;
     match (call, errno) {
-        (LookAtIds(_) | LookAtCapabilities | LookAtFilesystemId(_) | TakeOn(_), _) => Fails,
+        // There is another way to see them, or to set them if the caller is capable.
+        (LookAtIds(_) | LookAtFilesystemId(_), _) => AsEver,
+        (TakeOn(_), _) => {
+            if scene.capable {
+                AsEver
+            } else {
+                Fails
+            }
+        }
         (GiveBack(_) | GiveBackFilesystemId(_) | CheckFilesystemId(_), _) => Loses,
-        // The kernel has no keyrings.
+        // What only `own` replaces was there before, and the user keyring can be found from one that is the user's.
+        (Join, ENOSYS | EPERM | EACCES) if only_own => Stays,
+        (Link, EPERM | EACCES) if only_own => DoesWithoutLink,
+        // The kernel has no keyrings, or no more than JOIN.
         (LookAtSession | LookAtUserSession | Join, ENOSYS) => GoesOn(DEBUG),
+        (Link, ENOSYS) => DoesWithoutLink,
         // The first keyctl(2): a filter forbids it.
         (LookAtSession, EPERM) => GoesOn(NOTICE),
-        (Join, EPERM) if asks_for("force") => GoesOn(NOTICE),
-        // The session keyring is dead.
+        (Join, EPERM) if force => GoesOn(NOTICE),
+        // The session keyring is dead, or the security module keeps it from the user.
         (LookAtSession, EKEYREVOKED | EKEYEXPIRED | ENOKEY) => Makes,
-        // Nobody's keyring.
-        (Describe, _) if asks_for("own") => Makes,
-        (Describe, _) => Keeps,
+        (LookAtSession, EACCES) if own => Makes,
+        // The user has no user-session keyring, so this is another one.
+        (LookAtUserSession, ENOKEY) if scene.keyring != Keyring::None => AsEver,
+        (LookAtUserSession, ENOKEY) => Keeps,
+        (LookAtSession | LookAtUserSession, _) => FailsInOwn,
+        // Nobody's keyring, or one that leads nowhere.
+        (Describe | Search | LookAtUser, _) => {
+            if own {
+                Makes
+            } else {
+                Keeps
+            }
+        }
+        (Join | Link, EDQUOT) => Charges,
         (Link, _) => LacksLink,
         _ => Fails,
     }
 }
 
 /// Closing the last session, or PAM_DELETE_CRED.
-pub fn at_end(call: Call, errno: i32) -> Outcome {
+pub fn at_end(call: Call, errno: i32, scene: &Scene) -> Outcome {
     use Call::*;
     match (call, errno) {
         (GiveBack(_) | GiveBackFilesystemId(_) | CheckFilesystemId(_), _) => Loses,
         (Revoke | Read, EKEYREVOKED | EKEYEXPIRED | ENOKEY) => IsOver,
+        (Revoke, _) => Invalidates,
         // All goes, and the user keyring is linked again.
-        (LookAtUser, _) => Clears,
-        _ => CannotEnd,
+        (LookAtUser | LookAtIds(_) | LookAtFilesystemId(_), _) => Clears,
+        (Link, _) => Empties,
+        (TakeOn(_), _) if scene.capable => Clears,
+        // The keyring's permissions are nobody's to change here: the caller is not its owner.
+        _ => Invalidates,
     }
 }
 
+/// What the log is to say.
+pub struct Told {
+    pub level: u8,
+    pub start: &'static str,
+    /// Whether the errno is behind the start.
+    pub with_errno: bool,
+    /// What is behind that.
+    pub state: &'static str,
+}
+
 impl Outcome {
-    /// Level and beginning of what the log says, with the errno behind it if that is so.
-    pub fn line(self, call: Call) -> Option<(u8, &'static str, bool)> {
+    pub fn told(self, call: Call, scene: &Scene) -> Option<Told> {
+        let done = |start| Some(Told { level: DEBUG, start, with_errno: false, state: "" });
+        let refused = |level, state| Some(Told { level, start: call.text(), with_errno: true, state });
         match self {
-            Makes if call == Call::LookAtSession => {
-                Some((DEBUG, "the session keyring was dead, made session keyring", false))
-            }
-            Makes => Some((DEBUG, "made session keyring", false)),
-            Keeps => Some((DEBUG, "the process has and keeps session keyring", false)),
-            Clears => Some((DEBUG, "cleared session keyring", false)),
-            GoesOn(level) => Some((level, call.text(), true)),
-            // These were looked at by the module, and the kernel has told nothing.
-            Fails | CannotEnd if call == Call::LookAtCapabilities => Some((ERROR, call.text(), false)),
-            Fails | LacksLink | CannotEnd => Some((ERROR, call.text(), true)),
-            Loses => Some((CRITICAL, call.text(), true)),
+            AsEver if !scene.makes() && scene.keyring == Keyring::Roots => Some(Told {
+                level: NOTICE,
+                start: "the user stays in root's session keyring",
+                with_errno: false,
+                state: "",
+            }),
+            AsEver if !scene.makes() => done("the process has and keeps session keyring"),
+            Makes if call == Call::LookAtSession && scene.asks_for("own") => done(""),
+            Makes if call == Call::LookAtSession => done("the session keyring was dead, made session keyring"),
+            AsEver | Makes => done("made session keyring"),
+            Keeps => done(""),
+            Clears => done("cleared session keyring"),
+            Charges => refused(WARNING, "; the session has a keyring that is charged to the caller, session keyring "),
+            GoesOn(level) => refused(level, "; the login goes on without a session keyring of its own"),
+            Stays => refused(WARNING, "; the session is left in session keyring "),
+            DoesWithoutLink => refused(NOTICE, WITHOUT_LINK),
+            LacksLink => refused(ERROR, WITHOUT_LINK),
+            Fails if call == Call::Join => refused(ERROR, "; the session is left in session keyring "),
+            Fails => refused(ERROR, "; the session is left in its caller's session keyring"),
+            FailsInOwn => refused(ERROR, "; the session was given session keyring "),
+            Invalidates => refused(NOTICE, "; invalidated instead: session keyring "),
+            Empties => refused(ERROR, "; nothing is left in session keyring "),
+            Loses => refused(CRITICAL, ""),
             IsOver => None,
         }
     }
 }
+
+const WITHOUT_LINK: &str = "; the session has, without the user keyring, session keyring ";
 
 impl Call {
     /// What the log says that could not be done.
     fn text(self) -> &'static str {
         use Call::*;
         match self {
-            LookAtIds(_) | LookAtFilesystemId(_) | TakeOn(_) => "cannot take on the user's real uid and gid",
-            LookAtCapabilities => {
-                "cannot take on the user's real uid and gid: the caller could not get its own ids or capabilities back"
-            }
+            TakeOn(_) => "cannot take on the user's real uid and gid",
             GiveBack(_) | GiveBackFilesystemId(_) | CheckFilesystemId(_) => LOST,
             LookAtSession => "cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)",
             LookAtUserSession => "cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)",
@@ -219,7 +289,9 @@ impl Call {
             Read => "cannot see what is in the session keyring (KEYCTL_READ)",
             Unlink => "cannot clear the session keyring (KEYCTL_UNLINK)",
             Revoke => "cannot revoke the session keyring (KEYCTL_REVOKE)",
-            Describe | LookAtUser => unreachable!("nothing is said of it"),
+            LookAtIds(_) | LookAtFilesystemId(_) | Describe | Search | LookAtUser | SetPermissions | Invalidate => {
+                unreachable!("nothing is said of it")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The calls of the module in which something is made to fail, and what stands before them.
 
-use super::{Who, assert_own_keyring, become_capable, live_session, set_fs_gid, set_fs_uid, with_real_ids};
+use super::{Who, assert_own_keyring, become_capable, join_as, live_session, set_fs_gid, set_fs_uid, with_real_ids};
 use crate::Stage;
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, Pam, SESSION_ERR, SUCCESS};
@@ -14,10 +14,19 @@ pub struct Scene {
     pub arguments: &'static str,
     /// Not root, but may set ids; has filesystem ids of its own; makes all system calls for ids that there are.
     pub capable: bool,
-    /// The caller is in a session keyring of root's.
-    pub keyring: bool,
+    /// The session keyring that the caller is in.
+    pub keyring: Keyring,
     /// Somebody has unlinked the user keyring from the session keyring.
     pub unlinked: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyring {
+    /// The user-session keyring.
+    None,
+    Roots,
+    /// The user's, which leads to the user keyring.
+    Users,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,9 +40,11 @@ use Function::*;
 
 /// All scenes of a function.
 pub fn scenes(function: Function) -> Vec<Scene> {
-    let (arguments, keyring, unlinked): (&[&str], &[bool], &[bool]) = match function {
-        Open | Establish => (&["revoke", "own revoke", "force revoke"], &[false, true], &[false]),
-        Close | Delete => (&["force revoke", "force clear"], &[false], &[false, true]),
+    let (arguments, keyring, unlinked): (&[&str], &[Keyring], &[bool]) = match function {
+        Open | Establish => {
+            (&["revoke", "own revoke", "force revoke"], &[Keyring::None, Keyring::Roots, Keyring::Users], &[false])
+        }
+        Close | Delete => (&["force revoke", "force clear"], &[Keyring::None], &[false, true]),
     };
     let mut all = Vec::new();
     for &arguments in arguments {
@@ -63,11 +74,11 @@ impl Scene {
     /// Brings the process to where the call is to come.
     pub fn prepare(&self, stage: &Stage, who: Who, pam: &mut Pam) {
         pam.set_user(who.name);
-        if self.keyring {
-            keys::join(None).expect("a keyring");
-        } else {
+        match self.keyring {
             // Where a process has no session keyring, a look gives it the one of its real uid.
-            with_real_ids(who, live_session);
+            Keyring::None => _ = with_real_ids(who, live_session),
+            Keyring::Roots => _ = keys::join(None).expect("a keyring"),
+            Keyring::Users => _ = join_as(who),
         }
         if self.capable {
             become_capable([4145, 4146, 4146], [5145, 5146, 5146]);
@@ -101,6 +112,10 @@ impl Scene {
 
     /// Whether a session is opened in a new keyring, if all goes well.
     pub fn makes(&self) -> bool {
-        !self.keyring || self.asks_for("own") || self.asks_for("force")
+        match self.keyring {
+            Keyring::None => true,
+            Keyring::Roots => self.asks_for("own") || self.asks_for("force"),
+            Keyring::Users => self.asks_for("force"),
+        }
     }
 }

@@ -16,7 +16,7 @@ pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
 /// The last ids that there are: 4294967295 stands for none.
 pub const LAST: Who = Who { name: "last", uid: u32::MAX - 1, gid: u32::MAX - 1 };
 /// Who log in by programs, many times: with a quota each.
-pub const SEVERAL: [Who; 15] = [
+pub const SEVERAL: [Who; 18] = [
     Who { name: "ivan", uid: 4301, gid: 5301 },
     Who { name: "judy", uid: 4302, gid: 5302 },
     Who { name: "kim", uid: 4303, gid: 5303 },
@@ -32,6 +32,9 @@ pub const SEVERAL: [Who; 15] = [
     Who { name: "walter", uid: 4500, gid: 5500 },
     Who { name: "xenia", uid: 4501, gid: 5501 },
     Who { name: "yusuf", uid: 4502, gid: 5502 },
+    Who { name: "zara", uid: 4503, gid: 5503 },
+    Who { name: "aaron", uid: 4504, gid: 5504 },
+    Who { name: "beth", uid: 4505, gid: 5505 },
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +54,14 @@ impl Who {
 
 /// Users of the case's own, with a quota each: the kernel forgets keyrings later than the cells come.
 pub fn users(stage: &Stage, first: u32) -> [Who; 8] {
-    let users: [u32; 8] = std::array::from_fn(|index| first + index as u32);
-    let users = users.map(|uid| Who { name: format!("user{uid}").leak(), uid, gid: uid + 1000 });
-    stage.passwd(&users.map(Who::passwd_line));
+    many_users(stage, first, 8).try_into().expect("eight")
+}
+
+/// So many of them.
+pub fn many_users(stage: &Stage, first: u32, count: usize) -> Vec<Who> {
+    let uids = first..first + count as u32;
+    let users: Vec<Who> = uids.map(|uid| Who { name: format!("user{uid}").leak(), uid, gid: uid + 1000 }).collect();
+    let lines: Vec<String> = users.iter().map(|who| who.passwd_line()).collect();
+    stage.passwd(&lines);
     users
 }
