@@ -185,11 +185,10 @@ mod tests {
     #[test]
     fn pairs_are_read_as_far_as_they_make_sense() {
         let control = Control::parse(" default = 2 success=okignore=die ").expect("a control");
-        assert_eq!([SUCCESS, IGNORE, ABORT].map(|answer| control.action(answer)), [
-            Action::Ok,
-            Action::Die,
-            Action::Jump(2)
-        ]);
+        assert_eq!(
+            [SUCCESS, IGNORE, ABORT].map(|answer| control.action(answer)),
+            [Action::Ok, Action::Die, Action::Jump(2)]
+        );
         for broken in ["requird", "success", "success=", "success=0", "success=no", "succes=ok", "=ok"] {
             assert!(Control::parse(broken).is_err(), "{broken}");
         }

@@ -47,6 +47,8 @@ pub enum Event {
 /// A line, in one of the application's calls.
 #[derive(Clone, PartialEq, Eq, Serialize, Debug)]
 pub struct Moment<'a> {
+    /// The service.
+    pub service: &'a str,
     /// setcred, open or close.
     pub call: &'static str,
     /// The file of the line.
@@ -77,7 +79,9 @@ pub fn explain<'a>(tree: &Tree, service: &'a Service, before: Before) -> Vec<Mom
         return moments;
     }
     let usual = |stack: &'a [Entry]| {
-        move |index: usize| stack.get(index).and_then(Entry::module).map_or(0, |module| known::usual_answer(module, &service.name))
+        move |index: usize| {
+            stack.get(index).and_then(Entry::module).map_or(0, |module| known::usual_answer(module, &service.name))
+        }
     };
     let (auth, session) = (service.stack(Type::Auth), service.stack(Type::Session));
     let first = run(auth, usual(auth));
@@ -85,13 +89,20 @@ pub fn explain<'a>(tree: &Tree, service: &'a Service, before: Before) -> Vec<Mom
     let open = run(session, usual(session));
     let close = run_again(session, &open, usual(session));
     for (call, stack, run) in [("setcred", auth, &setcred), ("open", session, &open), ("close", session, &close)] {
-        moments.extend(login.go_through(tree, call, stack, run));
+        moments.extend(login.go_through(tree, service, call, stack, run));
     }
     moments
 }
 
 impl Login {
-    fn go_through<'a>(&mut self, tree: &Tree, call: &'static str, stack: &'a [Entry], run: &Run) -> Vec<Moment<'a>> {
+    fn go_through<'a>(
+        &mut self,
+        tree: &Tree,
+        service: &'a Service,
+        call: &'static str,
+        stack: &'a [Entry],
+        run: &Run,
+    ) -> Vec<Moment<'a>> {
         let mut moments = Vec::new();
         for (index, entry) in stack.iter().enumerate().filter(|(_, entry)| entry.step != Step::Substack) {
             let reached = run.passed.iter().any(|(passed, _)| *passed == index);
@@ -99,7 +110,15 @@ impl Login {
                 [std::slice::from_ref(&module.path), &module.arguments].concat().join(" ")
             });
             let events = if reached { self.events(tree, call, entry) } else { Vec::new() };
-            moments.push(Moment { call, file: &entry.file, line: entry.line, module, reached, events });
+            moments.push(Moment {
+                service: &service.name,
+                call,
+                file: &entry.file,
+                line: entry.line,
+                module,
+                reached,
+                events,
+            });
         }
         moments
     }

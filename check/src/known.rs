@@ -33,9 +33,32 @@ pub enum Starter {
 
 /// Services that log people in, by their names or, with `*`, the beginnings of them.
 const DAEMONS: [&str; 26] = [
-    "sshd", "login", "remote", "gdm-*", "sddm", "sddm-autologin", "lightdm", "lightdm-autologin", "lxdm", "xdm", "kde",
-    "ly", "greetd", "xrdp-sesman", "cron", "crond", "atd", "systemd-user", "cockpit", "vsftpd", "ftp", "rexec", "rlogin",
-    "rsh", "mosh", "jupyterhub",
+    "sshd",
+    "login",
+    "remote",
+    "gdm-*",
+    "sddm",
+    "sddm-autologin",
+    "lightdm",
+    "lightdm-autologin",
+    "lxdm",
+    "xdm",
+    "kde",
+    "ly",
+    "greetd",
+    "xrdp-sesman",
+    "cron",
+    "crond",
+    "atd",
+    "systemd-user",
+    "cockpit",
+    "vsftpd",
+    "ftp",
+    "rexec",
+    "rlogin",
+    "rsh",
+    "mosh",
+    "jupyterhub",
 ];
 const CALLERS: [&str; 3] = ["su-l", "runuser-l", "sudo-i"];
 /// They may well go on with their caller's keys.
@@ -46,7 +69,9 @@ const SESSION_FIRST: [&str; 1] = ["atd"];
 /// Who starts the service, if it is known to log people in, to whom a keyring of their own is due.
 pub fn login(service: &str) -> Option<Starter> {
     let named = |names: &[&str]| {
-        names.iter().any(|name| name.strip_suffix('*').map_or(*name == service, |beginning| service.starts_with(beginning)))
+        names
+            .iter()
+            .any(|name| name.strip_suffix('*').map_or(*name == service, |beginning| service.starts_with(beginning)))
     };
     match service {
         _ if named(&DAEMONS) => Some(Starter::Daemon),
@@ -75,9 +100,8 @@ const KERBEROS: [&str; 4] = ["pam_krb5.so", "pam_sss.so", "pam_winbind.so", "pam
 /// Others that store keys in the session keyring in pam_setcred(3).
 const AT_SETCRED: [&str; 1] = ["pam_afs_session.so"];
 /// Others that store keys in it, or look for them there, when a session is opened.
-const AT_OPEN: [&str; 6] = [
-    "pam_afs_session.so", "pam_fscrypt.so", "pam_ecryptfs.so", "pam_cifscreds.so", "pam_e4crypt.so", "pam_kafs.so",
-];
+const AT_OPEN: [&str; 6] =
+    ["pam_afs_session.so", "pam_fscrypt.so", "pam_ecryptfs.so", "pam_cifscreds.so", "pam_e4crypt.so", "pam_kafs.so"];
 /// Of these, those that look for their keys when it is closed.
 const AT_CLOSE: [&str; 4] = ["pam_afs_session.so", "pam_fscrypt.so", "pam_ecryptfs.so", "pam_kafs.so"];
 

@@ -78,7 +78,10 @@ impl Krb5 {
 
     /// Where a module's tickets go, if a file or its line says so.
     pub fn place_of(&self, module: &Module) -> Option<Place> {
-        let own = module.arguments.iter().find_map(|word| word.strip_prefix("ccache=").or(word.strip_prefix("ccname_template=")));
+        let own = module
+            .arguments
+            .iter()
+            .find_map(|word| word.strip_prefix("ccache=").or(word.strip_prefix("ccname_template=")));
         own.or(self.cache.as_ref().map(|(cache, ..)| &**cache)).map(place).or(self.is_there.then_some(Place::Elsewhere))
     }
 

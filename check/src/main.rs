@@ -58,13 +58,15 @@ fn run(options: &Options) -> io::Result<Found> {
     let tree = Tree::new(&options.root);
     let services = services(&tree, &options.services)?;
     if options.explain {
-        for service in &services {
-            let before = options.from.unwrap_or(Before::Other);
-            let moments = explain::explain(&tree, service, before);
-            match options.format {
-                Format::Text => explain::text(&mut out, service, before, &moments)?,
-                Format::Json => report::json(&mut out, moments.as_slice())?,
+        let before = options.from.unwrap_or(Before::Other);
+        let all: Vec<_> = services.iter().map(|service| explain::explain(&tree, service, before)).collect();
+        match options.format {
+            Format::Text => {
+                for (service, moments) in services.iter().zip(&all) {
+                    explain::text(&mut out, service, before, moments)?;
+                }
             }
+            Format::Json => report::json(&mut out, all.concat().as_slice())?,
         }
         out.flush()?;
         return Ok(Found::Nothing);
@@ -92,13 +94,25 @@ fn services(tree: &Tree, names: &[String]) -> io::Result<Vec<Service>> {
     if names.is_empty() {
         let all: Vec<_> = tree.services()?.iter().map(|name| Service::read(tree, name)).collect();
         if all.is_empty() {
-            return Err(io::Error::other("there are no services: neither /etc/pam.d nor a vendor's directory has a file"));
+            return Err(io::Error::other(
+                "there are no services: neither /etc/pam.d nor a vendor's directory has a file",
+            ));
         }
         let included: BTreeSet<_> = all.iter().flat_map(|service| service.includes.clone()).collect();
-        return Ok(all.into_iter().filter(|service| known::is_program(&service.name) || !included.contains(&service.name)).collect());
+        return Ok(all
+            .into_iter()
+            .filter(|service| known::is_program(&service.name) || !included.contains(&service.name))
+            .collect());
     }
-    names.iter().map(|name| Service::read(tree, name)).map(|service| match service.is_there() {
-        true => Ok(service),
-        false => Err(io::Error::other(format!("there is no service {:?}; libpam would take `other` for it", service.name))),
-    }).collect()
+    names
+        .iter()
+        .map(|name| Service::read(tree, name))
+        .map(|service| match service.is_there() {
+            true => Ok(service),
+            false => Err(io::Error::other(format!(
+                "there is no service {:?}; libpam would take `other` for it",
+                service.name
+            ))),
+        })
+        .collect()
 }

@@ -22,7 +22,8 @@ pub fn text(out: &mut impl Write, findings: &[Finding], services: usize) -> io::
     let mut told: Vec<(&Finding, Vec<&str>)> = Vec::new();
     for finding in findings {
         let same = |other: &Finding| {
-            (&other.file, other.line, &other.rule, &other.message) == (&finding.file, finding.line, &finding.rule, &finding.message)
+            (&other.file, other.line, &other.rule, &other.message)
+                == (&finding.file, finding.line, &finding.rule, &finding.message)
         };
         match told.iter_mut().find(|(other, _)| same(other)) {
             Some((_, services)) => services.push(&finding.service),
@@ -32,7 +33,14 @@ pub fn text(out: &mut impl Write, findings: &[Finding], services: usize) -> io::
     for (finding, services) in &told {
         let style = style(finding.severity);
         let line = if finding.line == 0 { String::new() } else { format!(":{}", finding.line) };
-        writeln!(out, "{}{line}: {style}{}{style:#}: {} [{}]", finding.file.display(), finding.severity, visible(&finding.message), finding.rule)?;
+        writeln!(
+            out,
+            "{}{line}: {style}{}{style:#}: {} [{}]",
+            finding.file.display(),
+            finding.severity,
+            visible(&finding.message),
+            finding.rule
+        )?;
         let of_file = finding.file.file_name().is_some_and(|name| services.iter().all(|service| name == *service));
         if !of_file {
             writeln!(out, "    in: {}", services.join(", "))?;

@@ -54,19 +54,51 @@ use Severity::{Error, Note, Warning};
 
 /// All rules.
 pub const RULES: [Rule; 14] = [
-    rule("missing", Note, "A service that logs people in has no line of pam_keyinit: the session runs in the keyring of the daemon or the caller."),
-    rule("stays", Warning, "A daemon starts the service, and none of its lines has force or own: under systemd the user stays in the daemon's keyring."),
-    rule("order-keys", Error, "The line comes after a module that stores keys in the session keyring, or needs them there: those keys are lost."),
-    rule("auth-line", Warning, "A module stores keys in pam_setcred(3), which the program calls before it opens the session, and no auth line of pam_keyinit comes before it: those keys are not in the session's keyring."),
-    rule("order-selinux", Warning, "The line comes before `pam_selinux.so open`: with SELinux the new keyring gets the daemon's label, and the user may not use it."),
+    rule(
+        "missing",
+        Note,
+        "A service that logs people in has no line of pam_keyinit: the session runs in the keyring of the daemon or the caller.",
+    ),
+    rule(
+        "stays",
+        Warning,
+        "A daemon starts the service, and none of its lines has force or own: under systemd the user stays in the daemon's keyring.",
+    ),
+    rule(
+        "order-keys",
+        Error,
+        "The line comes after a module that stores keys in the session keyring, or needs them there: those keys are lost.",
+    ),
+    rule(
+        "auth-line",
+        Warning,
+        "A module stores keys in pam_setcred(3), which the program calls before it opens the session, and no auth line of pam_keyinit comes before it: those keys are not in the session's keyring.",
+    ),
+    rule(
+        "order-selinux",
+        Warning,
+        "The line comes before `pam_selinux.so open`: with SELinux the new keyring gets the daemon's label, and the user may not use it.",
+    ),
     rule("required", Warning, "A failure of the line fails the login: a filter or an odd keyring locks people out."),
-    rule("revoke-first", Note, "The keyring is revoked before modules behind the line have closed, which still need their keys."),
+    rule(
+        "revoke-first",
+        Note,
+        "The keyring is revoked before modules behind the line have closed, which still need their keys.",
+    ),
     rule("unknown-argument", Warning, "The module does not know the word, and ignores it."),
     rule("no-effect", Note, "Another word of the service's lines makes this one void."),
     rule("c-module", Warning, "The file is Linux-PAM's C module, which ignores the word."),
-    rule("skipped", Warning, "No path through the stack reaches the line: a module before it always jumps over it or ends the stack."),
+    rule(
+        "skipped",
+        Warning,
+        "No path through the stack reaches the line: a module before it always jumps over it or ends the stack.",
+    ),
     rule("no-file", Error, "The file of the module is not there. With - before the type it is a note."),
-    rule("syntax", Error, "libpam does not read the line as it was meant: it refuses the service, or lets the stack fail."),
+    rule(
+        "syntax",
+        Error,
+        "libpam does not read the line as it was meant: it refuses the service, or lets the stack fail.",
+    ),
     rule("ccache", Warning, "Kerberos tickets go to another keyring than that of the session."),
 ];
 
@@ -102,8 +134,11 @@ struct Look<'a> {
 /// What is wrong with a service.
 pub fn findings(tree: &Tree, service: &Service, krb5: &Krb5) -> Vec<Finding> {
     let look = Look { tree, service, krb5 };
-    let mut all = [place::findings(&look), order::findings(&look), arguments::findings(&look), tickets::findings(&look)].concat();
-    all.sort_by(|one, other| (one.severity, &one.file, one.line, &one.rule).cmp(&(other.severity, &other.file, other.line, &other.rule)));
+    let mut all =
+        [place::findings(&look), order::findings(&look), arguments::findings(&look), tickets::findings(&look)].concat();
+    all.sort_by(|one, other| {
+        (one.severity, &one.file, one.line, &one.rule).cmp(&(other.severity, &other.file, other.line, &other.rule))
+    });
     all.dedup();
     all
 }

@@ -157,7 +157,9 @@ fn another(pid: i32) -> io::Result<Session> {
     let field = |name: &str| status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim()));
     let uid = field("Uid:").and_then(|ids| ids.split_whitespace().next()?.parse().ok()).unwrap_or_default();
     let unit = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
-    let unit = unit.lines().find_map(|line| line.rsplit('/').find(|name| name.ends_with(".service") || name.ends_with(".scope")));
+    let unit = unit
+        .lines()
+        .find_map(|line| line.rsplit('/').find(|name| name.ends_with(".service") || name.ends_with(".scope")));
     let mut message = "the kernel shows the session keyring of a process to that process alone".to_owned();
     if let Some(unit) = unit.filter(|name| name.ends_with(".service") && !name.starts_with("user@")) {
         message.push_str(&format!("; it runs in {unit}, whose keyring is private unless KeyringMode= says otherwise"));
@@ -196,7 +198,10 @@ pub fn text(out: &mut impl Write, session: &Session) -> io::Result<()> {
         writeln!(out, "quota of uid {}: {keys} of {most_keys} keys, {bytes} of {most_bytes} bytes", session.uid)?;
     }
     if session.quota_is_full() {
-        writeln!(out, "    do: look what fills it: keyctl show @u, and the user's lines in /proc/keys; drop what is left over; then only raise kernel.keys.maxkeys or maxbytes")?;
+        writeln!(
+            out,
+            "    do: look what fills it: keyctl show @u, and the user's lines in /proc/keys; drop what is left over; then only raise kernel.keys.maxkeys or maxbytes"
+        )?;
     }
     if !session.advice.is_empty() {
         writeln!(out, "    do: {}", session.advice)?;

@@ -125,7 +125,8 @@ impl Service {
 
     /// The lines of a type: the service's, or else those of `other`.
     pub fn stack(&self, kind: Type) -> &[Entry] {
-        let [own, other] = [&self.own, &self.other].map(|stacks| stacks.get(kind as usize).map_or(&[][..], Vec::as_slice));
+        let [own, other] =
+            [&self.own, &self.other].map(|stacks| stacks.get(kind as usize).map_or(&[][..], Vec::as_slice));
         if own.is_empty() { other } else { own }
     }
 
@@ -135,8 +136,14 @@ impl Service {
     }
 }
 
-/// libpam does not start the service.
-struct Refused;
+/// libpam does not read a file to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refused {
+    /// It reports an error, which a line that includes the file makes a failure.
+    File,
+    /// It ends the process, or this is where we stop.
+    All,
+}
 
 struct Reading<'a> {
     tree: &'a Tree,
@@ -168,7 +175,7 @@ impl Reading<'_> {
         }
         match self.tree.service(OTHER) {
             Some(config) => self.file(&config, Purpose { other: true, ..purpose }, false),
-            None if own.is_none() => Err(Refused),
+            None if own.is_none() => Err(Refused::File),
             None => Ok(()),
         }
     }
@@ -196,11 +203,11 @@ impl Reading<'_> {
             self.service.lines += 1;
             if self.service.lines > MOST_LINES {
                 self.fault(&file, line.number, None, format!("is past {MOST_LINES} lines: files include each other"));
-                return Err(Refused);
+                return Err(Refused::All);
             }
             self.line(&file, line, purpose, is_pam_conf)?;
         }
-        if faults.iter().any(|fault| fault.kind == FaultKind::Unfinished) { Err(Refused) } else { Ok(()) }
+        if faults.iter().any(|fault| fault.kind == FaultKind::Unfinished) { Err(Refused::File) } else { Ok(()) }
     }
 
     fn line_fault(&mut self, file: &Rc<Path>, number: usize, kind: FaultKind) {
@@ -236,7 +243,11 @@ impl Reading<'_> {
         }
         let counts_for = if at { purpose.kind } else { Some(kind) };
         if let Some(fault) = &directive.fault {
-            let outcome = if directive.must_fail { "libpam has a failure in its place" } else { "whatever the module answers is a failure" };
+            let outcome = if directive.must_fail {
+                "libpam has a failure in its place"
+            } else {
+                "whatever the module answers is a failure"
+            };
             self.fault(file, line.number, counts_for, format!("has {fault}: {outcome}"));
         }
         let entry = Entry {
@@ -251,9 +262,11 @@ impl Reading<'_> {
         match directive.what {
             What::Module(module) if module.path.is_empty() => {
                 self.fault(file, line.number, None, "names no module: libpam does not start the service".to_owned());
-                return Err(Refused);
+                return Err(Refused::File);
             }
-            What::Module(module) if !directive.must_fail => self.push(purpose, Entry { step: Step::Module(module), ..entry }),
+            What::Module(module) if !directive.must_fail => {
+                self.push(purpose, Entry { step: Step::Module(module), ..entry })
+            }
             What::Module(_) | What::Nothing => self.push(purpose, entry),
             What::Include { name, how } => {
                 let inner = Purpose { kind: counts_for, includes: purpose.includes + 1, ..purpose };
@@ -265,15 +278,21 @@ impl Reading<'_> {
 
     /// Reads an included file. If that fails, the line stands for a failure; but a failed `@include` for all types is the
     /// end of the service.
-    fn include(&mut self, entry: Entry, outer: Purpose, inner: Purpose, name: Option<&str>, how: How) -> Result<(), Refused> {
+    fn include(
+        &mut self,
+        entry: Entry,
+        outer: Purpose,
+        inner: Purpose,
+        name: Option<&str>,
+        how: How,
+    ) -> Result<(), Refused> {
         let mut inner = inner;
         if how == How::Substack {
             inner.level += 1;
             self.push(outer, Entry { step: Step::Substack, ..entry.clone() });
         }
-        let Err(why) = self.included(name, inner) else { return Ok(()) };
-        // Without a name libpam 1.5 and 1.7 crash.
-        let whole = how == How::At && inner.kind.is_none() || name.is_none();
+        let Err((why, refused)) = self.included(name, inner) else { return Ok(()) };
+        let whole = refused == Refused::All || (how == How::At && inner.kind.is_none());
         let outcome = if whole { "libpam does not start the service" } else { "libpam has a failure in its place" };
         self.fault(&entry.file, entry.line, inner.kind, format!("{why}: {outcome}"));
         if let Some(last) = self.service.faults.last_mut() {
@@ -284,20 +303,23 @@ impl Reading<'_> {
             }
         }
         if whole {
-            return Err(Refused);
+            return Err(refused);
         }
         self.push(outer, entry);
         Ok(())
     }
 
-    fn included(&mut self, name: Option<&str>, purpose: Purpose) -> Result<(), String> {
-        let name = name.filter(|name| !name.is_empty()).ok_or("names no file to include")?;
+    fn included(&mut self, name: Option<&str>, purpose: Purpose) -> Result<(), (String, Refused)> {
+        // Of a line without a name libpam 1.5 and 1.7 crash.
+        let name = name.ok_or_else(|| ("names no file to include".to_owned(), Refused::All))?;
+        let refused = |why: &str| (format!("includes {name:?}, {why}"), Refused::File);
         if purpose.includes >= MOST_LEVELS || purpose.level >= MOST_LEVELS {
-            return Err(format!("includes {name:?}, {MOST_LEVELS} files deep; perhaps in a circle"));
+            return Err(refused(&format!("{MOST_LEVELS} files deep; perhaps in a circle")));
         }
         self.service.includes.insert(name.to_owned());
-        let config = self.tree.include(name).ok_or_else(|| format!("includes {name:?}, which is not there"))?;
-        self.file(&config, purpose, false).map_err(|Refused| format!("includes {name:?}, which libpam cannot read"))
+        let config =
+            self.tree.include(name).filter(|_| !name.is_empty()).ok_or_else(|| refused("which is not there"))?;
+        self.file(&config, purpose, false).map_err(|how| (refused("which libpam does not read to its end").0, how))
     }
 
     fn push(&mut self, purpose: Purpose, entry: Entry) {

@@ -51,7 +51,8 @@ impl Tree {
         let mut tree = Tree { root: root.into(), debian: true, modules: OnceCell::new() };
         let release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|file| tree.text(Path::new(file)));
         tree.debian = release.is_none_or(|text| {
-            let ids = text.lines().filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
+            let ids =
+                text.lines().filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
             let mut words = ids.flat_map(|ids| ids.split([' ', '"', '\'']));
             words.any(|word| word == "debian")
         });
@@ -96,7 +97,9 @@ impl Tree {
             }
         }
         // What an editor or a package manager has left behind is no service.
-        names.retain(|name| !name.starts_with('.') && !name.ends_with('~') && !name.contains(".dpkg-") && !name.contains(".rpm"));
+        names.retain(|name| {
+            !name.starts_with('.') && !name.ends_with('~') && !name.contains(".dpkg-") && !name.contains(".rpm")
+        });
         Ok(names)
     }
 

@@ -76,7 +76,8 @@ fn stays() {
 fn order_keys() {
     let late = "session optional pam_fscrypt.so\nsession optional pam_keyinit.so force\n";
     let early = "session optional pam_keyinit.so force\nsession optional pam_fscrypt.so\n";
-    let in_auth = "auth optional pam_keyinit.so force\nsession optional pam_fscrypt.so\nsession optional pam_keyinit.so\n";
+    let in_auth =
+        "auth optional pam_keyinit.so force\nsession optional pam_fscrypt.so\nsession optional pam_keyinit.so\n";
     assert_rule("order-keys", &[("sshd", late)], "sshd:2", &[("sshd", in_auth)], &[("sshd", early)]);
     let krb5 = "session optional pam_krb5.so\nsession optional pam_keyinit.so force\n";
     let files = ("etc/krb5.conf", "[libdefaults]\n");
@@ -98,7 +99,10 @@ fn auth_line() {
     assert_rule("auth-line", &[("sshd", without)], "sshd:1", &[("sshd", without), persistent], &[("sshd", &with)]);
     assert_eq!(found("auth-line", &[("su", without)]), [""; 0], "su has its caller's keyring");
     for module in ["pam_sss.so", "pam_winbind.so", "pam_afs_session.so", "pam_himmelblau.so"] {
-        assert_eq!(found("auth-line", &[("gdm-password", &without.replace("pam_krb5.so", module))]), ["gdm-password:1"]);
+        assert_eq!(
+            found("auth-line", &[("gdm-password", &without.replace("pam_krb5.so", module))]),
+            ["gdm-password:1"]
+        );
     }
 }
 
@@ -161,12 +165,22 @@ fn c_module() {
 
 #[test]
 fn skipped() {
-    let jump = "session [default=1] pam_permit.so\nsession optional pam_keyinit.so force\nsession required pam_unix.so\n";
+    let jump =
+        "session [default=1] pam_permit.so\nsession optional pam_keyinit.so force\nsession required pam_unix.so\n";
     let perhaps = jump.replace("default=1", "success=1 default=ignore").replace("pam_permit", "pam_succeed_if");
     let ended = "session sufficient pam_permit.so\nsession optional pam_keyinit.so force\n";
     assert_rule("skipped", &[("sshd", jump)], "sshd:2", &[("sshd", &perhaps)], &[("sshd", GOOD)]);
-    assert_rule("skipped", &[("sshd", ended)], "sshd:2", &[("sshd", &ended.replace("sufficient", "optional"))], &[("sshd", GOOD)]);
-    let include = [("sshd", "session include all\nsession optional pam_keyinit.so force\n"), ("all", "session requisite pam_deny.so\n")];
+    assert_rule(
+        "skipped",
+        &[("sshd", ended)],
+        "sshd:2",
+        &[("sshd", &ended.replace("sufficient", "optional"))],
+        &[("sshd", GOOD)],
+    );
+    let include = [
+        ("sshd", "session include all\nsession optional pam_keyinit.so force\n"),
+        ("all", "session requisite pam_deny.so\n"),
+    ];
     let substack = [("sshd", "session substack all\nsession optional pam_keyinit.so force\n"), include[1]];
     assert_rule("skipped", &include, "sshd:2", &substack, &[("sshd", GOOD)]);
 }
@@ -206,7 +220,13 @@ fn ccache() {
     let not = ("etc/ssh/sshd_config", "#GSSAPIAuthentication yes\n");
     let persistent = ("etc/krb5.conf", "[libdefaults]\ndefault_ccache_name = KEYRING:persistent:%{uid}\n");
     let broken = [("sshd", GOOD), SESSION_TICKETS, delegates];
-    assert_rule("ccache", &broken, "krb5.conf:2", &[("sshd", GOOD), SESSION_TICKETS, not], &[("sshd", GOOD), persistent, delegates]);
+    assert_rule(
+        "ccache",
+        &broken,
+        "krb5.conf:2",
+        &[("sshd", GOOD), SESSION_TICKETS, not],
+        &[("sshd", GOOD), persistent, delegates],
+    );
     let krb5 = format!("auth required pam_krb5.so ccache=KEYRING:user:x\n{GOOD}");
     let kcm = krb5.replace("KEYRING:user:x", "KCM:");
     assert_rule("ccache", &[("sshd", &krb5)], "sshd:1", &[("sshd", &kcm)], &[("sshd", &kcm)]);

@@ -26,7 +26,9 @@ fn unknown(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
         Some((distance, known)) if distance <= 2 => format!("{known}, in lower case"),
         _ => format!("take it out: the words are {}", WORDS.join(", ")),
     };
-    unknown.then(|| look.at(entry, "unknown-argument", format!("the module does not know {word:?}, and ignores it"), advice))
+    unknown.then(|| {
+        look.at(entry, "unknown-argument", format!("the module does not know {word:?}, and ignores it"), advice)
+    })
 }
 
 /// A word of an included file that the service's own file beats is a default, and no mistake.

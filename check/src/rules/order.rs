@@ -26,7 +26,8 @@ fn made_before_session(look: &Look) -> bool {
 
 /// The first module of these that keeps keys in the session keyring.
 fn storing<'a>(look: &Look, entries: &'a [Entry]) -> Option<(&'a Entry, &'a str)> {
-    let stores = |entry: &&Entry| entry.module().is_some_and(|module| known::stores_keys(module, entry.kind, look.krb5));
+    let stores =
+        |entry: &&Entry| entry.module().is_some_and(|module| known::stores_keys(module, entry.kind, look.krb5));
     let entry = entries.iter().find(stores)?;
     Some((entry, entry.module()?.name()))
 }
@@ -36,7 +37,12 @@ fn keys(look: &Look, kind: Type) -> Option<Finding> {
     let place = first(stack).filter(|_| kind == Type::Auth || !made_before_session(look))?;
     let (other, name) = storing(look, stack.get(..place)?)?;
     let message = format!("it comes after {name} ({}:{}), whose keys are lost", other.file.display(), other.line);
-    Some(look.at(stack.get(place)?, "order-keys", message, format!("move it above {name}, or above the include that holds it")))
+    Some(look.at(
+        stack.get(place)?,
+        "order-keys",
+        message,
+        format!("move it above {name}, or above the include that holds it"),
+    ))
 }
 
 fn auth_line(look: &Look) -> Option<Finding> {
@@ -54,10 +60,20 @@ fn selinux(look: &Look) -> Option<Finding> {
     let stack = look.service.stack(Type::Session);
     let place = first(stack)?;
     // Without `close` or `open` it does both.
-    let opens = |entry: &&Entry| entry.module().is_some_and(|module| module.name() == "pam_selinux.so" && !module.has("close"));
+    let opens =
+        |entry: &&Entry| entry.module().is_some_and(|module| module.name() == "pam_selinux.so" && !module.has("close"));
     let other = stack.get(place..)?.iter().find(opens)?;
-    let message = format!("it comes before pam_selinux.so open ({}:{}): with SELinux the keyring gets the daemon's label", other.file.display(), other.line);
-    Some(look.at(stack.get(place)?, "order-selinux", message, "move it below pam_selinux.so open, above all that stores keys".to_owned()))
+    let message = format!(
+        "it comes before pam_selinux.so open ({}:{}): with SELinux the keyring gets the daemon's label",
+        other.file.display(),
+        other.line
+    );
+    Some(look.at(
+        stack.get(place)?,
+        "order-selinux",
+        message,
+        "move it below pam_selinux.so open, above all that stores keys".to_owned(),
+    ))
 }
 
 /// The last line of pam_keyinit ends the keyring when its turn to close comes, and what is behind it closes later.
@@ -70,7 +86,15 @@ fn revoke_first(look: &Look) -> Option<Finding> {
     let name = other.module()?.name();
     let others = entry.keyinit()?.arguments.iter().map(|word| &**word).filter(|word| *word != "revoke");
     let words: Vec<_> = others.collect();
-    let message = format!("the keyring is revoked before {name} ({}:{}) closes, which still needs it", other.file.display(), other.line);
-    let advice = format!("two lines: {}, and at the end of the session lines {}", written(entry, "optional", &words), written(entry, "optional", &["revoke"]));
+    let message = format!(
+        "the keyring is revoked before {name} ({}:{}) closes, which still needs it",
+        other.file.display(),
+        other.line
+    );
+    let advice = format!(
+        "two lines: {}, and at the end of the session lines {}",
+        written(entry, "optional", &words),
+        written(entry, "optional", &["revoke"])
+    );
     Some(look.at(entry, "revoke-first", message, advice))
 }

@@ -27,17 +27,22 @@ fn missing(look: &Look) -> Option<Finding> {
     let starter = known::login(&look.service.name).filter(|_| look.keyinits().next().is_none())?;
     let whose = if starter == Starter::Daemon { "the daemon's" } else { "the caller's" };
     let message = format!("{} has no line of pam_keyinit: its sessions run in {whose} keyring", look.service.name);
-    let line = if look.service.name.contains("cron") || look.service.name == "atd" { "own clear" } else { "force revoke" };
+    let line =
+        if look.service.name.contains("cron") || look.service.name == "atd" { "own clear" } else { "force revoke" };
     let advice = format!("before all that stores keys: session optional pam_keyinit.so {line}");
     Some(look.finding(file, 0, "session", "missing", message, advice))
 }
 
 fn stays(look: &Look) -> Option<Finding> {
     let entry = look.keyinits().find(|entry| entry.kind == Type::Session).or(look.keyinits().next())?;
-    let stays = known::login(&look.service.name) == Some(Starter::Daemon) && !look.asks_for("force") && !look.asks_for("own");
+    let stays =
+        known::login(&look.service.name) == Some(Starter::Daemon) && !look.asks_for("force") && !look.asks_for("own");
     let words = &entry.keyinit()?.arguments;
     let words: Vec<_> = ["own"].into_iter().chain(words.iter().map(|word| &**word)).collect();
-    let message = format!("under systemd {} has a session keyring, in which its users stay without force or own", look.service.name);
+    let message = format!(
+        "under systemd {} has a session keyring, in which its users stay without force or own",
+        look.service.name
+    );
     let advice = format!("{}; with the C module force in the place of own", written(entry, "optional", &words));
     stays.then(|| look.at(entry, "stays", message, advice))
 }
@@ -83,9 +88,10 @@ fn syntax(look: &Look) -> Vec<Finding> {
     let mut all: Vec<_> = faults.collect();
     for kind in Type::ALL {
         let stack = service.stack(kind);
-        let far = stack.iter().enumerate().filter(|(index, entry)| {
-            matches!(entry.step, Step::Module(_)) && jumps_too_far(stack, *index)
-        });
+        let far = stack
+            .iter()
+            .enumerate()
+            .filter(|(index, entry)| matches!(entry.step, Step::Module(_)) && jumps_too_far(stack, *index));
         let message = "the line jumps past the end of the stack, which then fails".to_owned();
         let advice = "lower the number, or add the modules that it counts".to_owned();
         all.extend(far.map(|(_, entry)| look.at(entry, "syntax", message.clone(), advice.clone())));

@@ -11,7 +11,8 @@ pub(super) fn findings(look: &Look) -> Vec<Finding> {
     for entry in look.service.entries() {
         let Some(module) = entry.module().filter(|module| module.name() == "pam_krb5.so") else { continue };
         if look.krb5.place_of(module) == Some(Place::User) {
-            let message = "pam_krb5 stores tickets in KEYRING:user: as root: in root's user keyring, not in the user's".to_owned();
+            let message = "pam_krb5 stores tickets in KEYRING:user: as root: in root's user keyring, not in the user's"
+                .to_owned();
             all.push(look.at(entry, "ccache", message, ADVICE.to_owned()));
         }
     }

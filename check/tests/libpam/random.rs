@@ -48,10 +48,12 @@ fn line() -> impl Strategy<Value = String> {
         8 => Just("session"), 4 => Just("auth"), 1 => Just("account"), 1 => Just("Session"), 1 => Just("-session"),
         1 => Just("\t-AUTH"),
     ];
-    let module = (kind.clone(), control(), module()).prop_map(|(kind, control, module)| format!("{kind} {control} {module}"));
+    let module =
+        (kind.clone(), control(), module()).prop_map(|(kind, control, module)| format!("{kind} {control} {module}"));
     let how = select(vec!["include", "substack", "Include", "SUBSTACK"]);
     let include = (kind, how, file()).prop_map(|(kind, how, file)| format!("{kind} {how}\t{file}"));
-    let at = (select(vec!["@include", "  @Include", "-@include"]), file()).prop_map(|(at, file)| format!("{at} {file}"));
+    let at =
+        (select(vec!["@include", "  @Include", "-@include"]), file()).prop_map(|(at, file)| format!("{at} {file}"));
     prop_oneof![8 => module, 2 => include, 1 => at]
 }
 
@@ -74,12 +76,24 @@ fn control() -> impl Strategy<Value = String> {
         let pairs: Vec<_> = pairs.iter().map(|(answer, action)| format!("{answer}={action}")).collect();
         format!("[{}]", pairs.join(" "))
     });
-    let odd = select(vec!["[success = ok\tdefault =1]", "[success=okdefault=2 ]", "success=ok", "reqired", "[]", "[success=0]", "[sucess=ok]", "[default=00002]"]);
+    let odd = select(vec![
+        "[success = ok\tdefault =1]",
+        "[success=okdefault=2 ]",
+        "success=ok",
+        "reqired",
+        "[]",
+        "[success=0]",
+        "[sucess=ok]",
+        "[default=00002]",
+    ]);
     prop_oneof![6 => keyword.prop_map(str::to_owned), 6 => pairs, 1 => odd.prop_map(str::to_owned)]
 }
 
 fn module() -> impl Strategy<Value = String> {
-    let answers = vec((select(vec!["auth", "cred", "account", "open", "close"]), select(vec![0, 0, 6, 7, 14, 17, 25, 12, 33])), 0..4);
+    let answers = vec(
+        (select(vec!["auth", "cred", "account", "open", "close"]), select(vec![0, 0, 6, 7, 14, 17, 25, 12, 33])),
+        0..4,
+    );
     let record = (answers, argument(), 0..1000).prop_map(|(answers, argument, id)| {
         let answers: String = answers.iter().map(|(call, answer)| format!(" {call}={answer}")).collect();
         format!("{RECORD} {id}{answers} {argument}")
@@ -88,11 +102,15 @@ fn module() -> impl Strategy<Value = String> {
 }
 
 fn argument() -> impl Strategy<Value = String> {
-    select(vec!["", "force revoke", "[two words]", "[a\\]b]c", "[[x]", "[open", "a[b c]", "\\", "a\\b", "]", "a\r"]).prop_map(str::to_owned)
+    select(vec!["", "force revoke", "[two words]", "[a\\]b]c", "[[x]", "[open", "a[b c]", "\\", "a\\b", "]", "a\r"])
+        .prop_map(str::to_owned)
 }
 
 /// What libpam cannot make out.
 fn odd() -> impl Strategy<Value = String> {
-    let word = select(vec!["session", "required", "auth", "bogus", "-", "[", "]", "\\", "#", "include", "@include", RECORD, "x=1", "\x0b", "\x0c"]);
+    let word = select(vec![
+        "session", "required", "auth", "bogus", "-", "[", "]", "\\", "#", "include", "@include", RECORD, "x=1", "\x0b",
+        "\x0c",
+    ]);
     vec(word, 0..5).prop_map(|words| words.join(" "))
 }

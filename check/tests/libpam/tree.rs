@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! Trees of service files, which libpam runs and the library reads.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::c_int;
 use std::fs;
 use std::os::unix::fs::chroot;
 use std::path::Path;
 use std::process::Command;
-use std::ptr;
 
 use keyinit_check::control::{ABORT, Answer, MODULE_UNKNOWN};
 use keyinit_check::directive::Type;
@@ -16,6 +15,8 @@ use keyinit_check::tree::Tree;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use tempfile::TempDir;
+
+use crate::support::pam::{Pam, SUCCESS};
 
 /// The recording module in all trees.
 pub const RECORD: &str = "/record.so";
@@ -107,17 +108,17 @@ impl Root {
             return Outcome::refused();
         }
         let mut outcome = Outcome::default();
-        for (kind, calls) in [
-            (Type::Auth, &["auth", "cred"][..]),
-            (Type::Account, &["account"]),
-            (Type::Session, &["open", "close"]),
-        ] {
+        for (kind, calls) in
+            [(Type::Auth, &["auth", "cred"][..]), (Type::Account, &["account"]), (Type::Session, &["open", "close"])]
+        {
             let stack = service.stack(kind);
             let answer = |call| move |index: usize| answer(&stack[index], call);
             let first = run(stack, answer(calls[0]));
             let second = calls.get(1).map(|call| (*call, run_again(stack, &first, answer(call))));
             for (call, run) in [(calls[0], first)].into_iter().chain(second) {
-                outcome.calls.extend(run.passed.iter().filter_map(|(index, _)| Some(Root::joined(&record(&stack[*index], call)?))));
+                outcome.calls.extend(
+                    run.passed.iter().filter_map(|(index, _)| Some(Root::joined(&record(&stack[*index], call)?))),
+                );
                 outcome.answers.push(run.answer);
             }
         }
@@ -145,42 +146,20 @@ fn answer(entry: &Entry, call: &str) -> Answer {
     }
 }
 
-#[repr(C)]
-struct Conv {
-    conv: extern "C" fn(c_int, *mut *const c_void, *mut *mut c_void, *mut c_void) -> c_int,
-    data: *mut c_void,
-}
-
-#[link(name = "libpam.so.0", kind = "dylib", modifiers = "+verbatim")]
-unsafe extern "C" {
-    fn pam_start(service: *const c_char, user: *const c_char, conv: *const Conv, pamh: *mut *mut c_void) -> c_int;
-    fn pam_authenticate(pamh: *mut c_void, flags: c_int) -> c_int;
-    fn pam_setcred(pamh: *mut c_void, flags: c_int) -> c_int;
-    fn pam_acct_mgmt(pamh: *mut c_void, flags: c_int) -> c_int;
-    fn pam_open_session(pamh: *mut c_void, flags: c_int) -> c_int;
-    fn pam_close_session(pamh: *mut c_void, flags: c_int) -> c_int;
-}
-
-extern "C" fn nobody_answers(_: c_int, _: *mut *const c_void, _: *mut *mut c_void, _: *mut c_void) -> c_int {
-    19
-}
-
 /// An application, in a process and a root of its own.
 fn application(root: &Path, service: &str) {
     chroot(root).expect("a root");
     std::env::set_current_dir("/").expect("a root");
-    let service = CString::new(service).expect("no NUL inside");
-    let conv = Conv { conv: nobody_answers, data: ptr::null_mut() };
-    let mut handle = ptr::null_mut();
-    // SAFETY: strings with their NULs, a conversation that libpam copies, and a place for the handle.
-    let started = unsafe { pam_start(service.as_ptr(), c"root".as_ptr(), &raw const conv, &raw mut handle) };
-    write_answer(started);
-    if started != 0 {
-        return;
-    }
-    for call in [pam_authenticate, pam_setcred, pam_acct_mgmt, pam_open_session, pam_close_session] {
-        // SAFETY: a live handle.
-        write_answer(unsafe { call(handle, 0) });
+    match Pam::start_of_system(service) {
+        Err(answer) => write_answer(answer),
+        Ok(mut pam) => {
+            write_answer(SUCCESS);
+            write_answer(pam.authenticate());
+            write_answer(pam.setcred(0));
+            write_answer(pam.acct_mgmt());
+            write_answer(pam.open());
+            write_answer(pam.close());
+        }
     }
 }
 
