@@ -201,7 +201,7 @@ pub fn text(out: &mut impl Write, service: &Service, before: Before, moments: &[
             call = moment.call;
             writeln!(out, "{bold}{call}{bold:#}")?;
         }
-        let place = format!("{}:{}", moment.file.file_name().unwrap_or_default().display(), moment.line);
+        let place = format!("{}:{}", moment.file.file_name().unwrap_or_default().to_string_lossy(), moment.line);
         let module: String = moment.module.chars().map(|c| if c.is_control() { '?' } else { c }).take(100).collect();
         if moment.reached {
             writeln!(out, "  {place:<24} {module}")?;

@@ -80,8 +80,8 @@ impl Tree {
 
     /// /etc/pam.conf, if libpam reads it: that is, if there is no directory of services.
     pub fn pam_conf(&self) -> Option<Config> {
-        let is_directory = |directory: &&str| self.find(Path::new(directory)).is_some_and(|path| path.is_dir());
-        if DIRECTORIES.iter().any(|directory| is_directory(&directory)) { None } else { self.read(Path::new(PAM_CONF)) }
+        let is_directory = |directory: &str| self.find(Path::new(directory)).is_some_and(|path| path.is_dir());
+        if DIRECTORIES.iter().any(|directory| is_directory(directory)) { None } else { self.read(Path::new(PAM_CONF)) }
     }
 
     /// The names of all services that have a file.

@@ -39,7 +39,8 @@ fn look(root: &Path, service: &str) -> Vec<Finding> {
 fn found(rule: &str, files: &[(&str, &str)]) -> Vec<String> {
     let system = system(files);
     let all = look(system.path(), files[0].0).into_iter().filter(|finding| finding.rule == rule);
-    let place = |finding: Finding| format!("{}:{}", finding.file.file_name().expect("a name").display(), finding.line);
+    let place =
+        |finding: Finding| format!("{}:{}", finding.file.file_name().expect("a name").to_string_lossy(), finding.line);
     all.map(place).collect()
 }
 

@@ -7,6 +7,7 @@
 mod login;
 mod random;
 mod session;
+mod shipped;
 mod support;
 mod tree;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let without = std::panic::catch_unwind(|| child::in_child(look)).is_ok();
     let trials = vec![
         trial("random_trees_are_read_as_libpam_reads_them", true, || compare_random(2000, trees())),
+        trial("the_trees_of_distributions_are_read_as_libpam_reads_them", true, shipped::compare),
         trial("random_pam_confs_are_read_as_libpam_reads_them", true, || compare_random(500, pam_confs())),
         trial("what_is_foretold_of_a_login_happens", root && without, move || login::compare_logins(&module)),
         trial("each_kind_of_session_keyring_is_told", root && without, session::assert_states),
