@@ -32,8 +32,9 @@ fn page() -> Vec<u8> {
     man.render_synopsis_section(&mut page).expect("memory");
     man.render_description_section(&mut page).expect("memory");
     man.render_options_section(&mut page).expect("memory");
-    page.extend(sections().into_bytes());
-    page
+    // mandoc has no use for a break beside a blank line.
+    let text = String::from_utf8(page).expect("UTF-8").replace(".br\n\n.br\n", ".sp\n");
+    (text + &sections()).into_bytes()
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {

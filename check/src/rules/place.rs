@@ -39,10 +39,7 @@ fn stays(look: &Look) -> Option<Finding> {
         known::login(&look.service.name) == Some(Starter::Daemon) && !look.asks_for("force") && !look.asks_for("own");
     let words = &entry.keyinit()?.arguments;
     let words: Vec<_> = ["own"].into_iter().chain(words.iter().map(|word| &**word)).collect();
-    let message = format!(
-        "under systemd {} has a session keyring, in which its users stay without force or own",
-        look.service.name
-    );
+    let message = "under systemd the daemon has a session keyring, in which users stay without force or own".to_owned();
     let advice = format!("{}; with the C module force in the place of own", written(entry, "optional", &words));
     stays.then(|| look.at(entry, "stays", message, advice))
 }
