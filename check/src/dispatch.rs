@@ -96,7 +96,14 @@ pub fn reach(stack: &[Entry], answers: impl Fn(&Entry) -> Vec<Answer>) -> Vec<bo
             continue;
         }
         let possible = if entry.step == Step::Fail { vec![PERM_DENIED] } else { answers(entry) };
+        // Answers with the same action lead to the same place.
+        let mut actions = Vec::new();
         for answer in possible {
+            let action = entry.control.action(answer);
+            if actions.contains(&action) {
+                continue;
+            }
+            actions.push(action);
             let mut next = place.clone();
             next.go_on(stack, entry, answer, answer);
             // What it would answer in the end leads nowhere else.

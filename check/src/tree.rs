@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! The files: where libpam looks for services and modules, on this system or in a folder that holds another.
 
-use std::cell::OnceCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 /// Where services are, the administrator's before the vendor's: the first file of a name counts, and it alone.
 const DIRECTORIES: [&str; 3] = ["/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d"];
@@ -18,11 +19,12 @@ const LONGEST: u64 = 64 << 20;
 const MOST_LINKS: usize = 40;
 
 /// A system's files.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Tree {
     root: PathBuf,
     debian: bool,
     modules: OnceCell<Vec<PathBuf>>,
+    files: RefCell<HashMap<PathBuf, Option<Rc<Config>>>>,
 }
 
 /// A configuration file.
@@ -48,7 +50,7 @@ pub enum Content {
 impl Tree {
     /// The system whose root is this folder. One that does not say which it is counts as a Debian.
     pub fn new(root: impl Into<PathBuf>) -> Tree {
-        let mut tree = Tree { root: root.into(), debian: true, modules: OnceCell::new() };
+        let mut tree = Tree { root: root.into(), debian: true, modules: OnceCell::new(), files: RefCell::default() };
         let release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|file| tree.text(Path::new(file)));
         tree.debian = release.is_none_or(|text| {
             let ids =
@@ -60,7 +62,7 @@ impl Tree {
     }
 
     /// The file that libpam opens for a service or an include of this name.
-    pub fn service(&self, name: &str) -> Option<Config> {
+    pub fn service(&self, name: &str) -> Option<Rc<Config>> {
         if name.starts_with('/') {
             return self.read(Path::new(name));
         }
@@ -68,7 +70,7 @@ impl Tree {
     }
 
     /// The file that libpam opens for an include of this name. Debian's looks for it among the administrator's alone.
-    pub fn include(&self, name: &str) -> Option<Config> {
+    pub fn include(&self, name: &str) -> Option<Rc<Config>> {
         let debian = || self.read(&Path::new(DIRECTORIES[0]).join(name));
         if self.debian && !name.starts_with('/') { debian() } else { self.service(name) }
     }
@@ -79,7 +81,7 @@ impl Tree {
     }
 
     /// /etc/pam.conf, if libpam reads it: that is, if there is no directory of services.
-    pub fn pam_conf(&self) -> Option<Config> {
+    pub fn pam_conf(&self) -> Option<Rc<Config>> {
         let is_directory = |directory: &str| self.find(Path::new(directory)).is_some_and(|path| path.is_dir());
         if DIRECTORIES.iter().any(|directory| is_directory(directory)) { None } else { self.read(Path::new(PAM_CONF)) }
     }
@@ -132,8 +134,8 @@ impl Tree {
 
     /// The text of another file, for instance krb5.conf.
     pub fn text(&self, path: &Path) -> Option<String> {
-        match self.read(path)?.content {
-            Content::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        match &self.read(path)?.content {
+            Content::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
         }
     }
@@ -145,12 +147,14 @@ impl Tree {
         names.into_iter().map(|name| directory.join(name)).collect()
     }
 
-    fn read(&self, path: &Path) -> Option<Config> {
-        let content = match self.find(path) {
-            None => return None,
-            Some(real) => read(&real),
-        };
-        Some(Config { path: path.to_owned(), content })
+    /// Each file is read once: most services include the same ones.
+    fn read(&self, path: &Path) -> Option<Rc<Config>> {
+        if let Some(known) = self.files.borrow().get(path) {
+            return known.clone();
+        }
+        let config = self.find(path).map(|real| Rc::new(Config { path: path.to_owned(), content: read(&real) }));
+        self.files.borrow_mut().insert(path.to_owned(), config.clone());
+        config
     }
 
     /// Where a file of the tree is on this system, with symbolic links that stay in the tree, if it is there.
@@ -201,12 +205,10 @@ fn read(path: &Path) -> Content {
         if !found.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 == LONGEST {
+        if found.len() > LONGEST {
             return Err(io::Error::other("it is longer than 64 MiB"));
         }
-        Ok(Some(bytes))
+        fs::read(path).map(Some)
     };
     match bytes() {
         Ok(Some(bytes)) => Content::Bytes(bytes),

@@ -68,6 +68,9 @@ fn no_file(look: &Look, entry: &Entry) -> Option<Finding> {
 
 fn skipped(look: &Look, kind: Type) -> Vec<Finding> {
     let stack = look.service.stack(kind);
+    if stack.iter().all(|entry| entry.keyinit().is_none()) {
+        return Vec::new();
+    }
     let reached = reach(stack, |entry| entry.module().map(known::answers).unwrap_or_default());
     let lines = stack.iter().zip(reached).filter(|(entry, reached)| !reached && entry.keyinit().is_some());
     let message = "no path reaches this line: a module before it always jumps over it or ends the stack".to_owned();
