@@ -115,7 +115,10 @@ impl Keyring {
         let user_keyring = Keyring::of_user().ok();
         let links = self.query(Query::Read)?;
         let (mut cleared, mut linked) = (Ok(()), false);
-        for link in links.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes) {
+        let mut rest: &[u8] = &links;
+        while let Some((link, after)) = rest.split_first_chunk() {
+            rest = after;
+            let link = i32::from_ne_bytes(*link);
             if user_keyring == Some(Keyring(link)) {
                 linked = true;
                 continue;
