@@ -100,7 +100,7 @@ impl Failure {
             let advice = self.advice();
             line.text(": ").text(advice);
             if advice.ends_with(' ') {
-                line.number(self.reason.into());
+                line.text(if self.reason < 0 { "-" } else { "" }).number(self.reason.unsigned_abs());
             }
         }
     }

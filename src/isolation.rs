@@ -138,10 +138,10 @@ impl Outcome {
         }
         line.text(self.state.text());
         if let Some(keyring) = self.keyring {
-            line.number(keyring.0.into());
+            line.number(keyring.0.unsigned_abs());
         }
         if let Some(owner) = self.owner {
-            line.text(" of uid ").number(owner.into());
+            line.text(" of uid ").number(owner);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Keyring {
     /// name, so it is compared by number.
     pub fn leads_to_user_keyring(self, uid: u32) -> bool {
         let mut name = Line::new();
-        let found = sys::keyctl_search(self.0, name.text("_uid.").number(uid.into()).as_c_str());
+        let found = sys::keyctl_search(self.0, name.text("_uid.").number(uid).as_c_str());
         found.is_ok_and(|found| Keyring::of_user() == Ok(Keyring(found)))
     }
 
