@@ -64,9 +64,22 @@ impl Own {
         if real == id {
             return Ok(None);
         }
-        let mut meanwhile = meanwhile(kind, ids, id)?;
+        // The last of three uids that are not 0 takes all capabilities with it when it is given back, capabilities(7).
+        let gains_root = kind.decides_capabilities && id == 0 && !ids.contains(&0);
+        if gains_root && !sys::thread_keeps_capabilities() {
+            return Err(Error::NoWayBack.into());
+        }
+        let mut meanwhile = meanwhile(kind, ids, id);
         // Changing the others makes it the effective one. Where it cannot be seen, that is what it is taken for.
         let filesystem = sys::set_thread_fs_id(kind, u32::MAX).ok().filter(|&id| id != effective);
+        let holds_all = ids.iter().all(|id| meanwhile.contains(id));
+        if !holds_all && ids.contains(&id) {
+            // The way back takes a capability, and taking on `id` does not. So does this, and it can be undone.
+            let other = (1..).find(|other| !ids.contains(other)).unwrap_or_default();
+            let tried = Own { kind, ids, meanwhile: [real, effective, other], filesystem };
+            sys::set_thread_ids(kind, ids, tried.meanwhile).or(Err(Error::NoWayBack))?;
+            tried.give_back()?;
+        }
         if real == OVERFLOW_ID && filesystem.is_none() {
             // It may stand for an id without a mapping. Then it cannot be set, now or on the way back.
             sys::set_thread_ids(kind, [id, effective, saved], ids).map_err(cannot_take_on)?;
@@ -105,33 +118,18 @@ fn cannot_take_on(errno: c_int) -> Failure {
 /// The kernel lets a thread set each of the three to what one of them is, and to anything if it is capable, setresuid(2). So
 /// it can always return to ids that it has in some place all the time. It takes the capabilities away when the
 /// last of three uids stops being 0, and makes them ineffective when the effective one does, capabilities(7).
-///
-/// # Errors
-/// [`Error::NoWayBack`]: the caller would lose its capabilities, or an id of its own.
-fn meanwhile(kind: &Kind, own: ThreadIds, id: u32) -> Result<ThreadIds, Failure> {
+fn meanwhile(kind: &Kind, own: ThreadIds, id: u32) -> ThreadIds {
     let [real, effective, saved] = own;
     let (plain, swapped) = ([id, effective, saved], [id, effective, real]);
-    let ids = if real == effective || real == saved {
+    if real == effective || real == saved {
         plain // holds all three
     } else if saved == effective || saved == id {
         swapped // so does this
-    } else if effective == id {
-        [id, real, saved] // and this
     } else if kind.decides_capabilities && real == 0 {
-        swapped // only a capable thread can take `id` on, and it stays capable while one of its uids is 0
+        swapped // the thread stays capable while one of its uids is 0, and the effective one has not become it
+    } else if effective == id {
+        [id, real, saved] // holds all three
     } else {
-        plain // the same, and here none stops being 0
-    };
-    if kind.decides_capabilities {
-        // On the way back all three would stop being 0; or the effective one would, having been another before.
-        let gains_root = id == 0 && !own.contains(&0);
-        let turns_root = real == 0 && effective == id && saved != effective && saved != 0;
-        if (gains_root || turns_root) && !sys::thread_keeps_capabilities() {
-            return Err(Error::NoWayBack.into());
-        }
-        if turns_root {
-            return Ok(swapped);
-        }
+        plain // only a capable thread can take `id` on, and here none stops being 0
     }
-    Ok(ids)
 }

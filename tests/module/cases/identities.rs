@@ -116,6 +116,11 @@ fn every_caller_keeps_its_ids(stage: &Stage) {
 
 /// setresuid(2) makes the filesystem id the effective one.
 fn filesystem_ids_of_their_own_are_kept(stage: &Stage) {
+    in_child(|| {
+        become_capable([0, BOB.uid, CAROL.uid], [0; 3]);
+        set_fs_uid(ALICE.uid);
+        go_through_a_login(stage, BOB);
+    });
     for who in [ALICE, BOB, ROOT] {
         set_fs_uid(ALICE.uid);
         set_fs_gid(ALICE.gid);
@@ -144,11 +149,13 @@ fn a_caller_without_capabilities_returns_from_an_id_of_its_own(stage: &Stage) {
     }
 }
 
-/// With the user's id the caller's effective uid would be root's for a moment, or its saved one would be lost.
+/// With the user's id the caller's effective uid would be root's for a moment, or its saved one would be lost. That
+/// PR_SET_KEEPCAPS keeps its permitted capabilities does not make them effective.
 fn ids_that_could_not_be_given_back_are_not_taken_on(stage: &Stage) {
-    for saved in [BOB.uid, CAROL.uid] {
+    for (saved, keeps) in [(BOB.uid, false), (CAROL.uid, false), (BOB.uid, true)] {
         in_child(|| {
             become_ids([0, ALICE.uid, saved], [ALICE.gid; 3]);
+            securebits::set_keepcaps(keeps).expect("a flag");
             let before = (ids(), live_session());
             let mut pam = stage.login(ALICE, &["session MODULE force"]);
             assert_eq!(pam.open(), SESSION_ERR);
@@ -193,6 +200,7 @@ fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
     for (uids, gids, entry) in [
         ([ALICE.uid; 3], [ALICE.gid; 3], Some("saved-gid")),
         ([ROOT.uid, ALICE.uid, 0], [ALICE.gid; 3], Some("ids-lost")),
+        ([ROOT.uid, BOB.uid, ALICE.uid], [ALICE.gid; 3], Some("ids-lost")),
         ([FRANK.uid, ALICE.uid, ALICE.uid], [FRANK.gid, ALICE.gid, ALICE.gid], None),
         ([LAST.uid; 3], [LAST.gid; 3], Some("saved-gid")),
     ] {
