@@ -250,8 +250,10 @@ impl Isolation {
                 Ok(Present::NotTheUsers(present)) => others = Some(present),
                 Ok(Present::None) => (),
                 Err(refused) if refused.keyring_is_dead() => state = State::MadeForDead,
-                // The security module keeps it from the user, so it is not the user's.
-                Err(Failure { error: Error::LookAtSession, reason: libc::EACCES }) if options.own => (),
+                // The security module keeps it from the user, so it is not the user's; or a session that has ended has
+                // taken the right to search it from itself.
+                Err(Failure { error: Error::LookAtSession, reason: libc::EACCES })
+                    if options.own || self.ended.is_some() => {}
                 Err(refused) => match self.goes_without(options, refused) {
                     Some(without) => return without,
                     // In whose keyring the session would be left cannot be seen.

@@ -19,7 +19,8 @@ cases! {
         a_keyring_that_may_not_be_searched_is_told_and_replaced
         a_keyring_that_has_expired_since_is_over
         a_keyring_that_may_not_be_written_to_is_told_and_ended
-        a_keyring_whose_permissions_were_changed_is_ended;
+        a_keyring_whose_permissions_were_changed_is_ended
+        a_keyring_that_may_not_be_searched_since_is_followed_by_another => "open-again";
     Root:
         a_full_quota_keeps_no_session_from_its_end
         a_user_who_is_not_in_the_namespace_is_told
@@ -120,6 +121,20 @@ fn a_keyring_whose_permissions_were_changed_is_ended(stage: &Stage) {
                 keys::add("of-the-survivor", "secret", keys::SESSION).expect("who goes on can begin anew");
             });
         }
+    }
+}
+
+/// By a session that ended without any end: its keyring is still there, and cannot be looked at.
+fn a_keyring_that_may_not_be_searched_since_is_followed_by_another(stage: &Stage) {
+    for permissions in [NO_SEARCH, 0x0003_0000, 0] {
+        in_child(|| {
+            let mut pam = stage.session("");
+            assert_eq!(pam.open(), SUCCESS);
+            set_permissions(stage.user, permissions);
+            assert_eq!([pam.close(), pam.open()], [SUCCESS; 2]);
+            stage.differs("open-again", || _ = assert_own_keyring(stage.user));
+            stage.assert_silent();
+        });
     }
 }
 
