@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Stage;
-use crate::stage::daemons::{Daemon, own_network};
-use crate::stage::probe::{Outcome, Process};
-use crate::stage::program::{Program, SSHD, SU_LOGIN};
-use crate::stage::sessions::log_out;
-use crate::stage::{SEVERAL, Who, open_to_all};
+use crate::stage::daemons::{self, Daemon, own_network};
+use crate::stage::probe::{self, Outcome, Process};
+use crate::stage::program::{Program, Running, SSHD, SU_LOGIN};
+use crate::stage::sessions::{Caller, log_out, with_pam_d};
+use crate::stage::{SEVERAL, Who, open_to_all, say_where};
 
 cases! {
     Root:
         tickets_of_a_session_of_sshd_end_with_it
-        tickets_of_a_session_of_su_end_with_it;
+        tickets_of_a_session_of_su_end_with_it
+        tickets_of_pam_krb5_are_where_docs_choosing_md_says;
 }
 
 fn tickets_of_a_session_of_sshd_end_with_it(stage: &Stage) {
@@ -58,6 +59,44 @@ fn go_through_two_sessions(stage: &Stage, program: Program) {
     running.finish();
 }
 
+/// sshd calls pam_authenticate(3), pam_setcred(3) and pam_open_session(3) with real uid 0, and pam_krb5 stores its tickets in the
+/// second.
+fn tickets_of_pam_krb5_are_where_docs_choosing_md_says(stage: &Stage) {
+    const NOT_THERE: Result<(), &str> = Err("not found");
+    own_network();
+    let user = SEVERAL[18];
+    let realm = Realm::start(stage, user);
+    stage.put_over("/etc/krb5.conf", &fs::read_to_string(realm.directory.join("krb5.conf")).expect("our own file"));
+    let persistent = &*format!("KEYRING:persistent:{}", user.uid);
+    // The cache, an option of pam_krb5's, and who finds tickets in it: the session, root, and what the session leaves behind.
+    for (cache, option, session, root, left) in [
+        ("KEYRING:session:tickets", "", Ok(()), NOT_THERE, Err("Key has been revoked")),
+        ("KEYRING:user:tickets", "", NOT_THERE, Ok(()), NOT_THERE),
+        (persistent, "", Ok(()), Ok(()), NOT_THERE),
+        (persistent, "retain_after_close", Ok(()), Ok(()), Ok(())),
+    ] {
+        let pam_krb5 = format!("required pam_krb5.so ccache={cache} {option}");
+        let lines = format!(
+            "auth optional pam_keyinit.so force\nauth {pam_krb5}\naccount required pam_permit.so\n\
+             session optional pam_keyinit.so force\nsession {pam_krb5}\nsession optional pam_keyinit.so revoke\n"
+        );
+        with_pam_d(stage, &[("sshd", lines)], Caller::WithoutKeyring, || {
+            say_where((cache.to_owned(), option));
+            let switchboard = stage.install();
+            let mut running = Running::daemon(daemons::sshd(stage, "password"));
+            let ssh = daemons::ssh_with_password(stage, user, "secret").spawn().expect("ssh");
+            running.commands.push(ssh);
+            let mut process = switchboard.answer("sshd");
+            realm.assert_found(realm.run(&mut process, cache, "klist"), session);
+            realm.assert_found(realm.run_as_root(cache, "klist"), root);
+            let mut behind = process.leave_behind(&switchboard);
+            log_out(&switchboard, &running, process);
+            realm.assert_found(realm.run(&mut behind, cache, "klist"), left);
+            running.finish();
+        });
+    }
+}
+
 /// A realm with one user, on this machine.
 struct Realm {
     directory: PathBuf,
@@ -96,8 +135,17 @@ impl Realm {
 
     /// Lets a process run a command of Kerberos's.
     fn run(&self, process: &mut Process, cache: &str, command: &str) -> Outcome {
+        process.run(&self.line(cache, command))
+    }
+
+    /// Runs a command of Kerberos's as root.
+    fn run_as_root(&self, cache: &str, command: &str) -> Outcome {
+        probe::run(&self.line(cache, command))
+    }
+
+    fn line(&self, cache: &str, command: &str) -> String {
         let config = self.directory.join("krb5.conf");
-        process.run(&format!("export KRB5_CONFIG={} KRB5CCNAME={cache} LC_ALL=C; {command}", config.display()))
+        format!("export KRB5_CONFIG={} KRB5CCNAME={cache} LC_ALL=C; {command}", config.display())
     }
 
     #[track_caller]
@@ -108,15 +156,20 @@ impl Realm {
 
     #[track_caller]
     fn assert_tickets(&self, process: &mut Process, cache: &str) {
-        let outcome = self.run(process, cache, "klist");
-        let whose = format!("Default principal: {}@TEST", self.user.name);
-        assert!(outcome.success && outcome.output.contains(&whose), "{cache}: {outcome:?}");
-        assert!(outcome.output.contains("krbtgt/TEST@TEST"), "{cache}: {outcome:?}");
+        self.assert_found(self.run(process, cache, "klist"), Ok(()));
     }
 
     #[track_caller]
     fn assert_no_tickets(&self, process: &mut Process, cache: &str, why: &str) {
-        let outcome = self.run(process, cache, "klist");
-        assert!(!outcome.success && outcome.output.contains(why), "{cache}: {outcome:?}");
+        self.assert_found(self.run(process, cache, "klist"), Err(why));
+    }
+
+    /// Asserts that klist has found tickets, or has said why not.
+    #[track_caller]
+    fn assert_found(&self, outcome: Outcome, expected: Result<(), &str>) {
+        let whose = format!("Default principal: {}@TEST", self.user.name);
+        let parts = expected.map_or_else(|why| vec![why], |()| vec![&*whose, "krbtgt/TEST@TEST"]);
+        assert_eq!(outcome.success, expected.is_ok(), "{outcome:?}");
+        assert!(parts.iter().all(|part| outcome.output.contains(part)), "{outcome:?}");
     }
 }

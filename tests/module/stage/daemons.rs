@@ -70,8 +70,8 @@ pub fn own_network() {
     assert!(status.success(), "{status}");
 }
 
-/// sshd, for whoever has the key that `ssh` uses.
-pub fn sshd(stage: &Stage) -> Daemon {
+/// sshd, for whoever has the key that `ssh` uses, or for passwords, `ssh_with_password`.
+pub fn sshd(stage: &Stage, method: &str) -> Daemon {
     let directory = stage.directory.join("ssh");
     if !directory.exists() {
         fs::create_dir(&directory).expect("a directory");
@@ -80,13 +80,13 @@ pub fn sshd(stage: &Stage) -> Daemon {
             generate.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(directory.join(name));
             assert!(generate.status().expect("ssh-keygen").success());
         }
-        let config = format!(
-            "ListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/client.pub\nStrictModes no\nUsePAM yes\n\
-             AuthenticationMethods publickey\nPidFile none\n",
-            directory.display()
-        );
-        fs::write(directory.join("config"), config).expect("a file");
     }
+    let config = format!(
+        "ListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/client.pub\nStrictModes no\nUsePAM yes\n\
+         AuthenticationMethods {method}\nPidFile none\n",
+        directory.display()
+    );
+    fs::write(directory.join("config"), config).expect("a file");
     stage.passwd(&["sshd:x:4300:65534::/run/sshd:/usr/sbin/nologin"]);
     fs::create_dir_all("/run/sshd").expect("a directory");
     // By its path: it starts itself again for each connection.
@@ -97,10 +97,25 @@ pub fn sshd(stage: &Stage) -> Daemon {
 
 /// A login by ssh.
 pub fn ssh(stage: &Stage, user: Who) -> Command {
+    let mut ssh = ssh_without_key(user);
+    ssh.args(["-o", "BatchMode=yes", "-i"]).arg(stage.directory.join("ssh/client"));
+    ssh
+}
+
+/// The same with a password.
+pub fn ssh_with_password(stage: &Stage, user: Who, password: &str) -> Command {
+    let program = stage.directory.join("askpass");
+    fs::write(&program, format!("#!/bin/sh\necho {password}\n")).expect("a file");
+    open_to_all(&program);
+    let mut ssh = ssh_without_key(user);
+    ssh.env("SSH_ASKPASS", program).env("SSH_ASKPASS_REQUIRE", "force");
+    ssh
+}
+
+fn ssh_without_key(user: Who) -> Command {
     let mut ssh = Command::new("ssh");
-    ssh.args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
-    ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null", "-i"]);
-    ssh.arg(stage.directory.join("ssh/client")).arg(format!("{}@127.0.0.1", user.name)).stdin(Stdio::null());
+    ssh.args(["-q", "-F", "none", "-l", user.name, "127.0.0.1", "-o", "StrictHostKeyChecking=no"]);
+    ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null"]).stdin(Stdio::null());
     ssh
 }
 

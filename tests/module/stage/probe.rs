@@ -192,7 +192,7 @@ fn text(key: i32) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&keys::read(key)?).into_owned())
 }
 
-fn run(line: &str) -> Outcome {
+pub fn run(line: &str) -> Outcome {
     let output = Command::new("/bin/sh")
         .args(["-c", &format!("exec 2>&1; {line}")])
         .stdin(Stdio::null())

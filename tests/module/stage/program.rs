@@ -65,7 +65,7 @@ pub const SSHD: Program = Program {
     shipped: Some("force revoke"),
     user: SEVERAL[0],
     start: |stage, user| {
-        let mut running = Running::daemon(daemons::sshd(stage));
+        let mut running = Running::daemon(daemons::sshd(stage, "publickey"));
         running.commands.extend([(); 2].map(|()| daemons::ssh(stage, user).spawn().expect("ssh")));
         running
     },
