@@ -129,15 +129,13 @@ pub fn set_thread_ids(kind: &Kind, from: ThreadIds, to: ThreadIds) -> Result<(),
 
 /// Sets the filesystem id of the calling thread and returns the one before, setfsuid(2). 4294967295 changes nothing.
 /// The kernel itself reports no failure, but a filter may answer with one, and gVisor has no such call. On 32-bit an
-/// answer of 4294963201 and more looks like a failure to libc, measured on i386: it is an id, unless it is one of the
-/// errnos of filters and the thread has no such id.
+/// answer of 4294963201 and more looks like a failure to libc, measured on i386: it is an id if the thread has that one.
 pub fn set_thread_fs_id(kind: &Kind, id: u32) -> Result<u32, c_int> {
     // SAFETY: takes a number only.
     match checked(unsafe { libc::syscall(kind.set_fs, id as c_long) }) {
         Err(errno) if cfg!(target_pointer_width = "32") => {
             let id = errno.wrapping_neg() as u32;
-            let refused = matches!(errno, libc::ENOSYS | libc::EPERM | libc::EACCES);
-            if refused && !thread_ids(kind)?.contains(&id) { Err(errno) } else { Ok(id) }
+            if thread_ids(kind)?.contains(&id) { Ok(id) } else { Err(errno) }
         }
         answer => Ok(answer? as u32),
     }
