@@ -2,7 +2,7 @@
 //! The session keyring as a case finds it, and the quota of keys as it needs it.
 
 use super::{Who, in_the_name_of, wait_until, with_real_ids};
-use crate::support::keys;
+use crate::support::keys::{self, Quota};
 
 /// The thread's session keyring, or the errno that it has become.
 pub fn session() -> Result<i32, i32> {
@@ -90,10 +90,14 @@ pub fn fill_up(who: Who, keyring: i32, left: Left) {
         match left {
             Left::Keys(left) => (before.used..before.most - left).for_each(|number| _ = add(number, 1)),
             Left::Bytes(left) => {
-                add(1, 1);
-                let one = keys::quota(who.uid).used_bytes - before.used_bytes - 1;
-                let room = before.most_bytes - keys::quota(who.uid).used_bytes;
-                add(2, room - one - left);
+                // A key that is added again gets a new payload.
+                let mut size = 1;
+                wait_until("a quota that is full", || {
+                    add(1, size);
+                    let Quota { used_bytes, most_bytes, .. } = keys::quota(who.uid);
+                    size = size + most_bytes - used_bytes - left;
+                    used_bytes + left == most_bytes
+                });
             }
         }
         let after = keys::quota(who.uid);
