@@ -123,10 +123,8 @@ fn meanwhile(kind: &Kind, own: ThreadIds, id: u32) -> ThreadIds {
     let (plain, swapped) = ([id, effective, saved], [id, effective, real]);
     if real == effective || real == saved {
         plain // holds all three
-    } else if saved == effective || saved == id {
-        swapped // so does this
-    } else if kind.decides_capabilities && real == 0 {
-        swapped // the thread stays capable while one of its uids is 0, and the effective one has not become it
+    } else if saved == effective || saved == id || kind.decides_capabilities && real == 0 {
+        swapped // so does this; or a uid stays 0, with which a capable thread stays so, and the effective one stays what it is
     } else if effective == id {
         [id, real, saved] // holds all three
     } else {
