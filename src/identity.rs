@@ -72,8 +72,7 @@ impl Own {
         let mut meanwhile = meanwhile(kind, ids, id);
         // Changing the others makes it the effective one. Where it cannot be seen, that is what it is taken for.
         let filesystem = sys::set_thread_fs_id(kind, u32::MAX).ok().filter(|&id| id != effective);
-        let holds_all = ids.iter().all(|id| meanwhile.contains(id));
-        if !holds_all && ids.contains(&id) {
+        if ids.contains(&id) && !ids.iter().all(|id| meanwhile.contains(id)) {
             // The way back takes a capability, and taking on `id` does not. So does this, and it can be undone.
             let other = (1..).find(|other| !ids.contains(other)).unwrap_or_default();
             let tried = Own { kind, ids, meanwhile: [real, effective, other], filesystem };
