@@ -151,8 +151,17 @@ pub fn add_keyring(name: &str, keyring: i32) -> io::Result<i32> {
 
 /// Searches `keyring` and what it links for a key of type `user`.
 pub fn search(name: &str, keyring: i32) -> io::Result<i32> {
+    search_for(c"user", name, keyring)
+}
+
+/// The same for a keyring.
+pub fn search_keyring(name: &str, keyring: i32) -> io::Result<i32> {
+    search_for(c"keyring", name, keyring)
+}
+
+fn search_for(kind: &CStr, name: &str, keyring: i32) -> io::Result<i32> {
     let name = CString::new(name)?;
-    keyctl(libc::KEYCTL_SEARCH, [keyring.into(), c"user".as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0])
+    keyctl(libc::KEYCTL_SEARCH, [keyring.into(), kind.as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0])
 }
 
 /// Looks for a key of type `user` in the keyrings of the process, as programs do.
