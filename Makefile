@@ -60,6 +60,10 @@ check-trixie: all
 	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(IN_TRIXIE) && \
 	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
 
+# Logins in Debian 12 and 13 with systemd as their first process, in containers on this machine's kernel.
+check-systemd: all
+	tests/systemd/check $(MODULE) bookworm trixie
+
 # Both on i686, in Debian 12, where the module is built too.
 check-i686:
 	tests/ports/i686
@@ -106,4 +110,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak deb rpm install uninstall docs
