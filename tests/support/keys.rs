@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The thread's session keyring, `@s`.
 pub const SESSION: i32 = libc::KEY_SPEC_SESSION_KEYRING;
@@ -10,6 +11,18 @@ pub const SESSION: i32 = libc::KEY_SPEC_SESSION_KEYRING;
 pub const USER: i32 = libc::KEY_SPEC_USER_KEYRING;
 /// The user-session keyring of the thread's real uid, `@us`.
 pub const USER_SESSION: i32 = libc::KEY_SPEC_USER_SESSION_KEYRING;
+
+static PASSES_FILTERS: AtomicBool = AtomicBool::new(false);
+
+/// From now on filters for operations of keyctl(2) let this program's own looks through. On 32-bit systems they do not.
+pub fn pass_filters() {
+    PASSES_FILTERS.store(true, Ordering::Relaxed);
+}
+
+/// A bit that filters see in an operation, and the kernel does not.
+fn mark() -> libc::c_long {
+    (u64::from(PASSES_FILTERS.load(Ordering::Relaxed)) << 32) as libc::c_long
+}
 
 /// What `KEYCTL_DESCRIBE` says of a key.
 // Only tests hand it from process to process: the demonstration need not compile serde.
@@ -30,7 +43,7 @@ fn checked(answer: libc::c_long) -> io::Result<i32> {
 fn keyctl(operation: u32, arguments: [libc::c_long; 4]) -> io::Result<i32> {
     let [a, b, c, d] = arguments;
     // SAFETY: callers pass numbers, or pointers to memory that is live for the call and as large as they say.
-    checked(unsafe { libc::syscall(libc::SYS_keyctl, operation as libc::c_long, a, b, c, d) })
+    checked(unsafe { libc::syscall(libc::SYS_keyctl, operation as libc::c_long | mark(), a, b, c, d) })
 }
 
 fn simple(operation: u32, first: i32, second: i32) -> io::Result<i32> {
@@ -54,6 +67,21 @@ pub fn revoke(key: i32) -> io::Result<()> {
 
 pub fn invalidate(key: i32) -> io::Result<()> {
     simple(libc::KEYCTL_INVALIDATE, key, 0).map(drop)
+}
+
+pub fn clear(keyring: i32) -> io::Result<()> {
+    simple(libc::KEYCTL_CLEAR, keyring, 0).map(drop)
+}
+
+/// From now on nothing more can be linked into it.
+pub fn restrict(keyring: i32) -> io::Result<()> {
+    const RESTRICT_KEYRING: u32 = 29; // linux/keyctl.h
+    simple(RESTRICT_KEYRING, keyring, 0).map(drop)
+}
+
+/// Gives the key to another owner; -1 leaves an id as it is.
+pub fn change_owner(key: i32, uid: u32, gid: u32) -> io::Result<()> {
+    keyctl(libc::KEYCTL_CHOWN, [key.into(), uid.into(), gid.into(), 0]).map(drop)
 }
 
 pub fn link(key: i32, keyring: i32) -> io::Result<()> {

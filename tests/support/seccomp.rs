@@ -35,14 +35,16 @@ pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
     const I386: u32 = 0x4000_0003;
     let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
     for (number, conditions) in calls {
+        let is_keyctl = *number == libc::SYS_keyctl;
         #[allow(clippy::useless_conversion, reason = "on 32-bit systems it is none")]
         let number = i64::from(*number);
         let rules = rules.entry(number).or_default();
         let conditions: Vec<_> = conditions
             .iter()
             .map(|&(index, value)| {
-                SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into())
-                    .expect("a condition")
+                // Operations of keyctl(2) as a whole, of which the kernel takes 32 bits: keys::pass_filters.
+                let length = if is_keyctl && index == 0 { SeccompCmpArgLen::Qword } else { SeccompCmpArgLen::Dword };
+                SeccompCondition::new(index, length, SeccompCmpOp::Eq, value.into()).expect("a condition")
             })
             .collect();
         if !conditions.is_empty() {
