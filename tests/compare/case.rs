@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use crate::deed::{Deed, Remains};
+use crate::identity::Ids;
+use crate::refusal::Refusal;
 use crate::support::pam::{DELETE, ESTABLISH, Pam, REFRESH, REINITIALIZE};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +17,8 @@ pub enum Call {
     Close,
     Establish,
     Delete,
+    /// None of the module's: something is done to the session keyring.
+    Between(Deed),
 }
 use Call::*;
 
@@ -22,7 +27,8 @@ use Call::*;
 pub const CALLS: [Call; 7] = [Authenticate, Refresh, Reinitialize, Open, Close, Establish, Delete];
 
 impl Call {
-    pub fn of(self, pam: &mut Pam) -> i32 {
+    /// Calls the module, or does what stands between its calls.
+    pub fn of(self, pam: &mut Pam, users: Users, remains: &mut Remains) -> i32 {
         match self {
             Authenticate => pam.authenticate(),
             Refresh => pam.setcred(REFRESH),
@@ -31,6 +37,7 @@ impl Call {
             Close => pam.close(),
             Establish => pam.setcred(ESTABLISH),
             Delete => pam.setcred(DELETE),
+            Between(deed) => deed.of(users, remains),
         }
     }
 
@@ -64,6 +71,8 @@ pub enum Caller {
     RootForUser,
     UserForItself,
     UserForAnother,
+    /// Somebody with these ids, for the user.
+    Of(Ids),
 }
 
 pub const CALLERS: [Caller; 4] =
@@ -82,6 +91,7 @@ const fn lines(times: usize, auth: &'static str, session: &'static str) -> Lines
     Lines { auth, session, times }
 }
 
+/// Of which the C module knows all words.
 pub const LINES: [Lines; 10] = [
     lines(1, "", ""),
     lines(1, "force", "force"),
@@ -95,6 +105,15 @@ pub const LINES: [Lines; 10] = [
     lines(1, "force", "revoke"),
 ];
 
+/// Those of the other comparisons, with words that the C module ignores.
+pub const MORE_LINES: [Lines; 5] = [
+    lines(1, "own revoke", "own revoke"),
+    lines(1, "clear", "clear"),
+    lines(1, "force clear", "force clear"),
+    lines(1, "force own revoke clear", "force own revoke clear"),
+    lines(2, "own clear", "own clear"),
+];
+
 impl Lines {
     /// Whether the lines that `call` runs ask for `word`.
     pub fn ask(&self, call: Call, word: &str) -> bool {
@@ -103,24 +122,34 @@ impl Lines {
     }
 }
 
+/// Whether all is to be compared, which takes minutes.
+pub fn full() -> bool {
+    std::env::var_os("PAM_KEYINIT_COMPARE").is_some_and(|value| value == "full")
+}
+
 /// Where a sequence begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub lines: &'static Lines,
     pub start: Start,
     pub caller: Caller,
+    /// What the kernel refuses to the modules.
+    pub refusal: Option<Refusal>,
 }
 
 pub fn all() -> impl Iterator<Item = Case> {
     LINES.iter().flat_map(|lines| {
-        STARTS.into_iter().flat_map(move |start| CALLERS.into_iter().map(move |caller| Case { lines, start, caller }))
+        STARTS
+            .into_iter()
+            .flat_map(move |start| CALLERS.into_iter().map(move |caller| Case { lines, start, caller, refusal: None }))
     })
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Case { lines: Lines { auth, session, times }, start, caller } = self;
-        write!(to, "auth [{auth}] and session [{session}], {times} of each, session keyring {start:?}, {caller:?}")
+        let Case { lines: Lines { auth, session, times }, start, caller, refusal } = self;
+        write!(to, "auth [{auth}] and session [{session}], {times} of each, session keyring {start:?}, {caller:?}")?;
+        refusal.map_or(Ok(()), |refusal| write!(to, ", {refusal:?}"))
     }
 }
 
@@ -130,6 +159,8 @@ pub struct Users {
     pub caller: u32,
     pub user: u32,
     pub somebody_else: u32,
+    /// The first of them; the second one is the next.
+    pub first: u32,
 }
 
 impl Case {
@@ -140,8 +171,9 @@ impl Case {
             Caller::RootForUser => (0, first),
             Caller::UserForItself => (first, first),
             Caller::UserForAnother => (first + 1, first),
+            Caller::Of(ids) => (0, if ids.for_root { 0 } else { first }),
         };
-        Users { caller, user, somebody_else: first + 2 }
+        Users { caller, user, somebody_else: first + 2, first }
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! All sequences of up to four calls.
 
-use crate::case::{CALLS, Call, Case, all};
+use crate::case::{CALLS, Call, Case, all, full};
 use crate::rules::compare;
 use crate::run::Runner;
 use crate::tally::Tally;
@@ -16,7 +16,7 @@ struct Part {
 /// All sequences with PAM_KEYINIT_COMPARE=full, which takes minutes. Else those of four calls are only of calls that open
 /// or end something.
 fn parts() -> Vec<Part> {
-    if std::env::var_os("PAM_KEYINIT_COMPARE").is_some_and(|value| value == "full") {
+    if full() {
         return vec![Part { calls: &CALLS, longest: 4, known: 0 }];
     }
     let acting = &CALLS[3..];
@@ -38,13 +38,12 @@ pub fn compare_all(runner: &mut Runner, worker: usize, workers: usize) -> Tally 
 
 /// Where the modules part or fail, no longer sequence with that beginning is compared.
 fn compare_part(runner: &mut Runner, case: Case, part: &Part, tally: &mut Tally) {
-    let mut loaded = runner.load(case);
     // The sequence as numbers of calls, and how many of its first calls are in another.
     let (mut numbers, mut known) = (vec![0; part.longest], part.known);
     loop {
         let calls: Vec<_> = numbers.iter().map(|&number| part.calls[number]).collect();
-        let both = runner.run(&mut loaded, &calls);
-        let comparison = compare(&case, &calls, &both);
+        let both = runner.run(&case, &calls);
+        let comparison = compare(&case, &calls, &both, &[]);
         tally.add(&comparison, known);
         if comparison.failed {
             tally.fail(&case, &calls[..comparison.last], &both);

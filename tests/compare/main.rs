@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The module beside the system's C module, from each start, for each caller, with each set of arguments: all sequences of a
-//! few calls, and longer ones at random. After each call both must have left the same state, but for what a rule, named as
+//! few calls, longer ones at random, and lists that vary something else: what is done to the session keyring between the calls, what
+//! the kernel refuses, and the ids of the caller. After each call both must have left the same state, but for what a rule, named as
 //! its entry of docs/differences.md, says of it.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
@@ -9,8 +10,12 @@
 mod support;
 
 mod case;
+mod deed;
 mod every;
+mod identity;
+mod listed;
 mod random;
+mod refusal;
 mod rules;
 mod run;
 mod state;
@@ -26,6 +31,8 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::unistd::Uid;
 
+use listed::List;
+use rules::Rule;
 use run::Runner;
 use support::{artefact, differences, keys, not_run};
 use tally::Tally;
@@ -36,6 +43,17 @@ const WORKER: &str = "PAM_KEYINIT_WORKER";
 
 const EVERY: &str = "every_sequence_of_a_few_calls";
 const RANDOM: &str = "random_sequences_of_more_calls";
+
+const LISTS: [List; 3] = [
+    List {
+        name: "what_is_done_to_the_keyring_between_calls",
+        sequences: deed::sequences,
+        rules: &deed::RULES,
+        one_of: 5,
+    },
+    List { name: "system_calls_that_are_refused", sequences: refusal::sequences, rules: &refusal::RULES, one_of: 5 },
+    List { name: "callers_with_ids_of_all_kinds", sequences: identity::sequences, rules: &identity::RULES, one_of: 5 },
+];
 
 fn main() -> ExitCode {
     if let Ok(part) = env::var(WORKER) {
@@ -48,10 +66,11 @@ fn main() -> ExitCode {
     let look = || keys::id(keys::SESSION).ok() == keys::id(keys::USER_SESSION).ok();
     let without = thread::spawn(look).join().expect("no panic");
     let can_run = without && Uid::effective().is_root();
-    let trials =
-        [Trial::test(EVERY, every), Trial::test(RANDOM, random)].map(|trial| trial.with_ignored_flag(!can_run));
+    let lists = LISTS.map(|list| Trial::test(list.name, move || compare_list(&list)));
+    let trials = [Trial::test(EVERY, every), Trial::test(RANDOM, random)].into_iter().chain(lists);
+    let trials: Vec<_> = trials.map(|trial| trial.with_ignored_flag(!can_run)).collect();
     let kept_out = if can_run { 0 } else { trials.len() };
-    let conclusion = libtest_mimic::run(&arguments, trials.into());
+    let conclusion = libtest_mimic::run(&arguments, trials);
     not_run::tell(kept_out, without);
     conclusion.exit_code()
 }
@@ -61,9 +80,29 @@ fn every() -> Result<(), Failed> {
     let tally = share(EVERY, &[]);
     println!("{} sequences of up to four calls in {:?}; {:?}", tally.compared, begun.elapsed(), tally.differences);
     judge(&tally)?;
+    all_entries_differ(&tally, &rules::RULES)
+}
+
+fn compare_list(list: &List) -> Result<(), Failed> {
+    let begun = Instant::now();
+    let tally = share(list.name, &[]);
+    println!(
+        "{} sequences, {} calls in {:?}; {:?}",
+        list.taken().count(),
+        tally.compared,
+        begun.elapsed(),
+        tally.differences
+    );
+    judge(&tally)?;
+    all_entries_differ(&tally, list.rules)
+}
+
+fn all_entries_differ(tally: &Tally, rules: &[Rule]) -> Result<(), Failed> {
     let entries = differences::entries();
-    match rules::entries().find(|entry| !tally.differences.contains_key(*entry) || !entries.contains(entry)) {
-        Some(entry) => Err(format!("nothing differs by {entry}, or it is no entry of docs/differences.md").into()),
+    match rules.iter().find(|rule| !tally.differences.contains_key(rule.entry) || !entries.contains(rule.entry)) {
+        Some(Rule { entry, .. }) => {
+            Err(format!("nothing differs by {entry}, or it is no entry of docs/differences.md").into())
+        }
         None => Ok(()),
     }
 }
@@ -126,11 +165,16 @@ fn work(part: &str) {
     let [comparison, worker, workers] = part.split(' ').collect::<Vec<_>>()[..] else { panic!("{WORKER}={part}") };
     let number = |text: &str| text.parse().expect("a number");
     let (worker, workers) = (number(worker), number(workers));
+    keys::pass_filters();
     let ours = env::var_os(MODULE).expect("set by `share`");
     let mut runner = Runner::new(worker, workers, [&artefact::installed(), Path::new(&ours)]);
     let tally = match comparison {
         EVERY => every::compare_all(&mut runner, worker, workers),
-        _ => random::compare_some(&mut runner, worker, workers),
+        RANDOM => random::compare_some(&mut runner, worker, workers),
+        name => {
+            let list = LISTS.iter().find(|list| list.name == name).expect("a comparison");
+            listed::compare_list(&mut runner, list, worker, workers)
+        }
     };
     serde_json::to_writer(std::io::stdout(), &tally).expect("a pipe");
 }

@@ -43,9 +43,8 @@ pub fn compare_some(runner: &mut Runner, worker: usize, workers: usize) -> Tally
     let (tally, runner, failure) = (RefCell::new(Tally::default()), RefCell::new(runner), RefCell::new(None));
     let run = |(case, calls): (Case, Vec<Call>)| {
         let mut runner = runner.borrow_mut();
-        let mut loaded = runner.load(case);
-        let both = runner.run(&mut loaded, &calls);
-        let comparison = compare(&case, &calls, &both);
+        let both = runner.run(&case, &calls);
+        let comparison = compare(&case, &calls, &both, &[]);
         if comparison.failed {
             failure.replace(Some((case, calls, both, comparison.last)));
             return Err(TestCaseError::fail("the modules differ"));

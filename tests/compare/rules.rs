@@ -4,7 +4,8 @@
 
 use std::fmt::Write;
 
-use crate::case::{Call, Caller, Case, Start, Users, gid};
+use crate::case::{Call, Caller, Case, Users, gid};
+use crate::deed::Deed;
 use crate::run::Both;
 use crate::state::{Session, State, Which};
 use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
@@ -13,64 +14,98 @@ use crate::support::pam::{CRED_ERR, SESSION_ERR, SUCCESS};
 const SAVED_GID: usize = 6;
 
 /// What can be said of a call of a sequence: all up to it, with the states at the start and after each.
-struct Step<'run> {
-    case: &'run Case,
-    users: Users,
-    calls: &'run [Call],
-    theirs: &'run [State],
-    ours: &'run [State],
+pub struct Step<'run> {
+    pub case: &'run Case,
+    pub users: Users,
+    pub calls: &'run [Call],
+    pub theirs: &'run [State],
+    pub ours: &'run [State],
 }
 
-struct Rule {
-    entry: &'static str,
+#[derive(Debug)]
+pub struct Rule {
+    pub entry: &'static str,
     /// Whether from there on the modules go different ways, so that nothing more is to be compared.
-    parts: bool,
-    /// What ours has to show where the C module shows what the entry says of it.
-    ours: fn(&Step) -> Option<State>,
+    pub parts: bool,
+    pub allows: Allows,
 }
 
-const RULES: [Rule; 7] = [
-    Rule { entry: "dead-keyring", parts: true, ours: dead_keyring },
-    Rule { entry: "saved-gid", parts: false, ours: saved_gid },
-    Rule { entry: "early-end", parts: true, ours: early_end },
-    Rule { entry: "close-counts", parts: true, ours: close_counts },
-    Rule { entry: "force-counts", parts: true, ours: force_counts },
-    Rule { entry: "open-again", parts: true, ours: open_after_revoke },
-    Rule { entry: "open-again", parts: false, ours: open_after_close },
+/// What is allowed to differ.
+#[derive(Debug)]
+pub enum Allows {
+    /// Where the C module shows what the entry says of it, this is what ours has to show.
+    Ours(fn(&Step) -> Option<State>),
+    /// Both show what the entry says of them.
+    Both(fn(&Step) -> bool),
+    /// The C module ends the process, and this is what ours has to show.
+    TheEnd(fn(&Step) -> Option<State>),
+}
+use Allows::*;
+
+impl Rule {
+    pub const fn parts(entry: &'static str, allows: Allows) -> Rule {
+        Rule { entry, parts: true, allows }
+    }
+
+    pub const fn stays(entry: &'static str, allows: Allows) -> Rule {
+        Rule { entry, parts: false, allows }
+    }
+
+    fn is_kept(&self, step: &Step) -> bool {
+        match self.allows {
+            TheEnd(state) => step.they_end() && state(step).as_ref() == step.ours.last(),
+            _ if step.they_end() => false,
+            Ours(state) => state(step).as_ref() == step.ours.last(),
+            Both(agree) => agree(step),
+        }
+    }
+}
+
+/// Those of calls alone.
+pub const RULES: [Rule; 9] = [
+    Rule::parts("dead-keyring", Ours(dead_keyring)),
+    Rule::stays("saved-gid", Ours(saved_gid)),
+    Rule::parts("early-end", Ours(early_end)),
+    Rule::parts("close-counts", Ours(close_counts)),
+    Rule::parts("force-counts", Ours(force_counts)),
+    Rule::parts("open-again", Ours(open_after_revoke)),
+    Rule::stays("open-again", Ours(|step| step.theirs_is_like_ours().then(|| open_after_close(step))?)),
+    Rule::parts("open-again", Ours(open_after_close)),
+    Rule::parts("open-again", Ours(open_in_dead)),
 ];
 
-pub fn entries() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.entry)
-}
-
-/// A call that began in a dead session keyring: the C module fails.
+/// A call that begins in a dead session keyring: the C module fails.
 fn dead_keyring(step: &Step) -> Option<State> {
-    let no_keyring_yet = step.ours.iter().rev().skip(1).all(|state| state.session.is_err());
     let forced = step.case.lines.ask(step.call(), "force");
-    (step.case.start == Start::Revoked && no_keyring_yet && !forced && step.call().makes() && step.they_fail())
+    (step.is_dead() && !step.was_made() && !forced && step.call().makes() && step.they_fail())
         .then(|| step.new_keyring())
 }
 
-/// The revoke of a keyring of somebody else's, and all calls after it: the user's gid is the C module's saved gid.
+/// The end of a keyring of somebody else's, with `revoke`, and all calls after it: the user's gid is the C module's saved gid.
 fn saved_gid(step: &Step) -> Option<State> {
     let [before, after] = step.theirs.last_chunk()?;
-    let revokes = step.call().ends() && before.session.is_ok() && after.session == Err(libc::EKEYREVOKED);
+    let revokes = step.call().ends() && step.asks_for("revoke");
     (step.is_lost(after) && (revokes || step.is_lost(before))).then(|| step.given_back(after))
 }
 
 /// A close after one too many: the C module has counted that one, and ends the keyring while a session is open.
 fn early_end(step: &Step) -> Option<State> {
-    let mut open = 0_u32;
-    let mut counted = 0_i32;
-    for call in step.calls {
+    let theirs = step.both().0;
+    let they_revoke = theirs.code == SUCCESS && theirs.session == Err(libc::EKEYREVOKED);
+    (is_early_end(step.calls) && they_revoke).then(|| step.before().still(SUCCESS))
+}
+
+/// Whether the last call is a close with which the C module has closed as often as opened, and a session is open.
+pub fn is_early_end(calls: &[Call]) -> bool {
+    let (mut open, mut counted) = (0_u32, 0_i32);
+    for call in calls {
         match call {
             Call::Open => (open, counted) = (open + 1, counted + 1),
             Call::Close => (open, counted) = (open.saturating_sub(1), counted - 1),
             _ => (),
         }
     }
-    let they_revoke = step.given_back(step.theirs.last()?) == step.before().with(Err(libc::EKEYREVOKED));
-    (step.call() == Call::Close && open > 0 && counted <= 0 && they_revoke).then(|| step.before().still(SUCCESS))
+    calls.last() == Some(&Call::Close) && open > 0 && counted <= 0
 }
 
 /// The close of a line with `revoke` without a session: the C module has not heeded the line.
@@ -82,41 +117,74 @@ fn close_counts(step: &Step) -> Option<State> {
         .then(|| step.before().with(Err(libc::EKEYREVOKED)))
 }
 
-/// An open where the line of pam_setcred(3) has asked for `force`: the C module leaves the process in its keyring.
+/// An open where the line of pam_setcred(3) has asked for `force`: the C module leaves the process in its keyring, and fails if that
+/// one may not be looked at.
 fn force_counts(step: &Step) -> Option<State> {
     let lines = step.case.lines;
     let force_is_news = lines.ask(Call::Establish, "force") && !lines.ask(Call::Open, "force");
     let opened = step.calls.iter().position(|call| call.makes())?;
     let heeded =
         step.calls[opened + 1..].iter().any(|call| matches!(call, Call::Refresh | Call::Reinitialize | Call::Delete));
-    (step.call() == Call::Open && force_is_news && heeded && step.they_keep(SUCCESS)).then(|| step.new_keyring())
+    let they_leave = step.they_keep(SUCCESS) || step.is_hidden() && step.they_fail();
+    (step.call() == Call::Open && force_is_news && heeded && they_leave).then(|| step.new_keyring())
 }
 
 /// A call after the handle's keyring was revoked: the C module fails.
 fn open_after_revoke(step: &Step) -> Option<State> {
-    let had_one = step.ours.iter().any(|state| state.session.is_ok());
-    let revoked = step.before().session == Err(libc::EKEYREVOKED);
-    (step.call().makes() && had_one && revoked && step.they_fail()).then(|| step.new_keyring())
+    (step.is_dead() && step.was_made() && step.call().makes() && step.they_fail()).then(|| step.new_keyring())
 }
 
 /// A call after the handle's keyring was left as it is by the last close: the C module uses it again.
 fn open_after_close(step: &Step) -> Option<State> {
-    let made = step.before().session.as_ref().is_ok_and(|session| session.which != Which::OfTheStart);
-    (step.call().makes() && made && step.closed() && step.they_keep(SUCCESS)).then(|| step.new_keyring())
+    (step.call().makes() && step.was_made() && step.closed() && step.they_keep(SUCCESS)).then(|| step.new_keyring())
+}
+
+/// A call in a dead keyring that the process has joined itself since a close: the C module takes it for the handle's.
+fn open_in_dead(step: &Step) -> Option<State> {
+    let was_closed = (1..step.calls.len()).any(|number| is_closed(&step.calls[..number]));
+    (step.call().makes() && step.is_dead() && was_closed && step.they_keep(SUCCESS)).then(|| step.new_keyring())
 }
 
 impl Step<'_> {
-    fn call(&self) -> Call {
+    pub fn call(&self) -> Call {
         self.calls[self.calls.len() - 1]
     }
 
+    /// Whether the C module's process has ended in the call.
+    fn they_end(&self) -> bool {
+        self.theirs.len() < self.ours.len()
+    }
+
+    /// Whether the session keyrings of the last states are alike, but for being another or not. A restriction is not seen.
+    fn theirs_is_like_ours(&self) -> bool {
+        let what = |state: &State| state.session.clone().map(|session| (session.keyring, session.links));
+        let (theirs, ours) = self.both();
+        what(theirs) == what(ours) && !self.calls.contains(&Call::Between(Deed::Restrict))
+    }
+
+    /// Whether the session keyring is dead before the call.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.before().session, Err(libc::EKEYREVOKED | libc::EKEYEXPIRED | libc::ENOKEY))
+    }
+
+    /// Whether the session keyring may not be looked at before the call.
+    pub fn is_hidden(&self) -> bool {
+        self.before().session == Err(libc::EACCES)
+    }
+
+    /// Whether the session keyring, as it was seen last before the call, is none of the start.
+    pub fn was_made(&self) -> bool {
+        let seen = self.ours[..self.calls.len()].iter().rev().find_map(|state| state.session.as_ref().ok());
+        seen.is_some_and(|session| session.which != Which::OfTheStart)
+    }
+
     /// Our state before the call.
-    fn before(&self) -> &State {
+    pub fn before(&self) -> &State {
         &self.ours[self.calls.len() - 1]
     }
 
     /// Whether the C module's last call has answered `code` and changed nothing, or has given the saved gid back.
-    fn they_keep(&self, code: i32) -> bool {
+    pub fn they_keep(&self, code: i32) -> bool {
         let [.., before, after] = self.theirs else { return false };
         [before, self.before()].iter().any(|before| *after == before.still(code))
     }
@@ -128,7 +196,7 @@ impl Step<'_> {
     }
 
     /// This state of the C module's, with the saved gid that was lost.
-    fn given_back(&self, state: &State) -> State {
+    pub fn given_back(&self, state: &State) -> State {
         let mut state = state.clone();
         if self.is_lost(&state) {
             state.ids[SAVED_GID] = self.before().ids[SAVED_GID];
@@ -136,32 +204,52 @@ impl Step<'_> {
         state
     }
 
-    fn they_fail(&self) -> bool {
-        self.they_keep(if self.call() == Call::Open { SESSION_ERR } else { CRED_ERR })
+    /// The code of a system error.
+    pub fn error(&self) -> i32 {
+        if matches!(self.call(), Call::Open | Call::Close) { SESSION_ERR } else { CRED_ERR }
+    }
+
+    pub fn they_fail(&self) -> bool {
+        self.they_keep(self.error())
     }
 
     /// A new session keyring of the user's, and all else as it was.
-    fn new_keyring(&self) -> State {
+    pub fn new_keyring(&self) -> State {
         self.before().with(Ok(Session::new(self.users.user)))
     }
 
-    /// Whether no session and no credentials were open before the last call: a close was the last that counts.
-    fn closed(&self) -> bool {
-        let (mut open, mut closed) = (0_u32, false);
-        for call in &self.calls[..self.calls.len() - 1] {
-            match call {
-                Call::Open => open += 1,
-                Call::Close => open = open.saturating_sub(1),
-                _ => (),
-            }
-            closed = match call {
-                Call::Close if open == 0 => true,
-                call if call.makes() => false,
-                _ => closed,
-            };
-        }
-        closed
+    /// The last states: the C module's and ours.
+    pub fn both(&self) -> (&State, &State) {
+        (&self.theirs[self.calls.len()], &self.ours[self.calls.len()])
     }
+
+    /// Whether one of the lines asks for `word`.
+    pub fn asks_for(&self, word: &str) -> bool {
+        [Call::Open, Call::Establish].iter().any(|call| self.case.lines.ask(*call, word))
+    }
+
+    /// Whether no session and no credentials were open before the last call: a close was the last that counts.
+    pub fn closed(&self) -> bool {
+        is_closed(&self.calls[..self.calls.len() - 1])
+    }
+}
+
+/// Whether a close was the last of `calls` that counts.
+fn is_closed(calls: &[Call]) -> bool {
+    let (mut open, mut closed) = (0_u32, false);
+    for call in calls {
+        match call {
+            Call::Open => open += 1,
+            Call::Close => open = open.saturating_sub(1),
+            _ => (),
+        }
+        closed = match call {
+            Call::Close if open == 0 => true,
+            call if call.makes() => false,
+            _ => closed,
+        };
+    }
+    closed
 }
 
 /// What a comparison has come to.
@@ -174,24 +262,31 @@ pub struct Comparison {
     pub failed: bool,
 }
 
-/// Compares call by call, up to one after which the modules go different ways.
-pub fn compare(case: &Case, calls: &[Call], both: &Both) -> Comparison {
+/// Compares call by call, up to one after which the modules go different ways, with `more` rules.
+pub fn compare(case: &Case, calls: &[Call], both: &Both, more: &[Rule]) -> Comparison {
     let mut comparison =
         Comparison { last: 0, differences: Vec::new(), failed: both.theirs.first() != both.ours.first() };
+    // Whatever differs, ours returns, with the rights of before.
+    let rights = |state: &State| (state.ids, state.capabilities);
+    let kept = both.ours.iter().take_while(|state| rights(state) == rights(&both.ours[0])).count();
+    if kept <= calls.len() {
+        return Comparison { last: kept, failed: true, ..comparison };
+    }
     for number in 1..=calls.len() {
         if comparison.failed {
             break;
         }
         comparison.last = number;
-        let (Some(theirs), Some(ours)) = (both.theirs.get(..=number), both.ours.get(..=number)) else {
-            comparison.failed = true;
-            break;
-        };
-        if theirs[number] == ours[number] {
+        let (theirs, ours) = (&both.theirs[..both.theirs.len().min(number + 1)], &both.ours[..=number]);
+        if theirs.last() == ours.last() && theirs.len() == ours.len() {
+            let done = &calls[..number];
+            if is_early_end(done) && done.iter().any(|call| matches!(call, Call::Between(_))) {
+                break; // the C module has ended a keyring that is hidden, left or dead, which nobody sees
+            }
             continue;
         }
         let step = Step { case, users: both.users, calls: &calls[..number], theirs, ours };
-        let Some(rule) = RULES.iter().find(|rule| (rule.ours)(&step).as_ref() == ours.last()) else {
+        let Some(rule) = RULES.iter().chain(more).find(|rule| rule.is_kept(&step)) else {
             comparison.failed = true;
             break;
         };

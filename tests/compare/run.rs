@@ -6,15 +6,16 @@ use std::io::{Read, Write};
 use std::iter::{Cycle, StepBy};
 use std::ops::Range;
 use std::path::Path;
+use std::thread;
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, User, alarm, fork, pipe};
 use tempfile::TempDir;
 
-use crate::case::{Call, Case, LINES, Lines, Start, Users, gid};
+use crate::case::{Call, Caller, Case, LINES, Lines, MORE_LINES, Users, gid};
 use crate::state::{State, after_each};
-use crate::support::child::wait_until;
+use crate::support::child::{end_with, wait_until};
 use crate::support::pam::Pam;
 use crate::support::seccomp::refuse;
 use crate::support::{keys, namespace};
@@ -33,19 +34,20 @@ pub struct Both {
     pub ours: Vec<State>,
 }
 
-/// Runs sequences, one case after the other, in namespaces of its own.
+/// Runs sequences, in namespaces of its own.
 pub struct Runner {
     directory: TempDir,
     uids: Cycle<StepBy<Range<u32>>>,
-    made: usize,
+    loaded: Option<Loaded>,
 }
 
 /// Both modules, loaded and not called yet.
-pub struct Loaded {
-    case: Case,
+struct Loaded {
+    lines: &'static Lines,
     users: Users,
-    theirs: Pam,
-    ours: Pam,
+    /// How many keyrings the users have had at most.
+    made: usize,
+    both: [Pam; 2],
 }
 
 impl Runner {
@@ -55,28 +57,32 @@ impl Runner {
         set_stage(directory.path(), modules);
         let first = UIDS.start as usize + 3 * worker;
         let uids = (first as u32..UIDS.end - 2).step_by(3 * workers).cycle();
-        Runner { directory, uids, made: 0 }
+        Runner { directory, uids, loaded: None }
     }
 
-    pub fn load(&mut self, case: Case) -> Loaded {
-        self.made = 0;
+    /// Does `calls` from where `case` begins.
+    pub fn run(&mut self, case: &Case, calls: &[Call]) -> Both {
+        let keyrings = 2 * (calls.len() + 1);
+        let fits = |loaded: &Loaded| {
+            loaded.lines == case.lines
+                && loaded.users.user == case.users(loaded.users.first).user
+                && loaded.made + keyrings <= KEYRINGS
+        };
+        let mut loaded = self.loaded.take().filter(fits).unwrap_or_else(|| self.load(case));
+        loaded.made += keyrings;
+        let users = case.users(loaded.users.first);
+        let [theirs, ours] = loaded.both.each_mut().map(|pam| in_process(pam, case, users, calls));
+        self.loaded = Some(loaded);
+        Both { users, theirs, ours }
+    }
+
+    fn load(&mut self, case: &Case) -> Loaded {
         let first = self.uids.next().expect("endless");
         wait_for_room(first);
         let users = case.users(first);
         let name = if users.user == 0 { "root".to_owned() } else { format!("u{}", users.user) };
         let start = |module| Pam::start(self.directory.path(), &service(module, case.lines), Some(name.as_bytes()));
-        Loaded { case, users, theirs: start(0), ours: start(1) }
-    }
-
-    /// Does `calls`, and leaves the modules loaded and not called.
-    pub fn run(&mut self, loaded: &mut Loaded, calls: &[Call]) -> Both {
-        self.made += 2 * (calls.len() + 1);
-        if self.made > KEYRINGS {
-            *loaded = self.load(loaded.case);
-        }
-        let Loaded { case, users, theirs, ours } = loaded;
-        let [theirs, ours] = [theirs, ours].map(|pam| in_process(pam, case.start, *users, calls));
-        Both { users: *users, theirs, ours }
+        Loaded { lines: case.lines, users, made: 0, both: [start(0), start(1)] }
     }
 }
 
@@ -99,7 +105,7 @@ fn set_stage(directory: &Path, modules: [&Path; 2]) {
     // Nothing is logged.
     mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("a tmpfs");
     for (number, module) in modules.iter().enumerate() {
-        for lines in &LINES {
+        for lines in LINES.iter().chain(&MORE_LINES) {
             // Both lines are run, and the first answer other than success is that of the call.
             let line =
                 |kind, arguments| format!("{kind} [default=ok] {} {arguments}\n", module.display()).repeat(lines.times);
@@ -114,24 +120,32 @@ fn set_stage(directory: &Path, modules: [&Path; 2]) {
 }
 
 /// Does `calls` in a process of its own.
-fn in_process(pam: &mut Pam, start: Start, users: Users, calls: &[Call]) -> Vec<State> {
+fn in_process(pam: &mut Pam, case: &Case, users: Users, calls: &[Call]) -> Vec<State> {
     let (from, to) = pipe().expect("a pipe");
     // SAFETY: this process has one thread.
     match unsafe { fork() }.expect("a process") {
-        ForkResult::Child => {
+        ForkResult::Child => end_with(|| {
             alarm::set(10); // the end of a call that hangs
-            let states = after_each(pam, start, users, calls);
-            let text = serde_json::to_vec(&states).expect("JSON");
-            File::from(to).write_all(&text).expect("a pipe");
-            // SAFETY: ends the process at once.
-            unsafe { libc::_exit(0) };
-        }
+            // Told one by one: the process may end before the last.
+            let mut to = File::from(to);
+            let tell = |state| {
+                let line = serde_json::to_string(&state).expect("JSON") + "\n";
+                to.write_all(line.as_bytes()).expect("a pipe");
+            };
+            match case.caller {
+                Caller::Of(ids) if ids.of_thread => {
+                    thread::scope(|scope| scope.spawn(|| after_each(pam, case, users, calls, tell)).join())
+                        .expect("no panic");
+                }
+                _ => after_each(pam, case, users, calls, tell),
+            }
+        }),
         ForkResult::Parent { child } => {
             drop(to);
-            let mut text = Vec::new();
-            File::from(from).read_to_end(&mut text).expect("a pipe");
-            waitpid(child, None).expect("a child");
-            serde_json::from_slice(&text).unwrap_or_default()
+            waitpid(child, None).expect("a child"); // a pipe holds more than it tells
+            let mut text = String::new();
+            File::from(from).read_to_string(&mut text).expect("a pipe");
+            text.lines().map(|line| serde_json::from_str(line).expect("a state")).collect()
         }
     }
 }
