@@ -177,6 +177,11 @@ fn in_the_session<T: Send + 'static>(user: u32, body: impl FnOnce() -> T + Send 
     thread.join().expect("no panic")
 }
 
+/// All but what takes time.
+pub fn all() -> Vec<Deed> {
+    AT_ONCE.into_iter().chain([Deed::Store]).chain(PERMISSIONS.map(Deed::Permit)).collect()
+}
+
 /// Two that are done to a keyring one after the other.
 fn pairs() -> Vec<[Deed; 2]> {
     let then = [Deed::JoinAnother, Deed::GiveAway, Deed::LinkMore, Deed::UnlinkUserKeyring, Deed::Restrict];

@@ -7,14 +7,16 @@ use std::hash::{BuildHasher, RandomState};
 
 use proptest::collection::vec;
 use proptest::option::weighted;
+use proptest::prelude::{Just, prop_oneof};
 use proptest::sample::select;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-use crate::case::{CALLS, Call, Case, all};
-use crate::rules::compare;
+use crate::case::{CALLS, Call, Caller, Case, LINES, Lines, all};
+use crate::rules::{Rule, compare};
 use crate::run::Runner;
 use crate::tally::Tally;
+use crate::{deed, identity, refusal};
 
 pub const SEED: &str = "PAM_KEYINIT_SEED";
 
@@ -32,19 +34,34 @@ pub fn seed() -> u64 {
         .map_or_else(|_| RandomState::new().hash_one(0), |seed| seed.parse().expect("PAM_KEYINIT_SEED is a number"))
 }
 
+/// Calls alone, between deeds, with refusals, and of callers with all kinds of ids; each with its rules.
+fn sequences() -> impl Strategy<Value = (Case, Vec<Call>, &'static [Rule])> {
+    let cases = || select(all().collect::<Vec<_>>());
+    let of = |lines: Vec<&'static Lines>| (cases(), select(lines)).prop_map(|(case, lines)| Case { lines, ..case });
+    let deeds = prop_oneof![2 => select(&CALLS[..]), 1 => select(deed::all()).prop_map(Call::Between)];
+    let refused = (of(refusal::lines().collect()), select(refusal::all()))
+        .prop_map(|(case, refusal)| Case { refusal: Some(refusal), ..case });
+    let ids = (cases(), select(identity::all())).prop_map(|(case, ids)| Case { caller: Caller::Of(ids), ..case });
+    prop_oneof![
+        2 => (cases(), places(select(&CALLS[..])), Just(&[] as &[Rule])),
+        2 => (of(LINES.iter().chain(deed::lines()).collect()), places(deeds), Just(&deed::RULES as &[Rule])),
+        1 => (refused, places(select(&CALLS[..])), Just(&refusal::RULES as &[Rule])),
+        1 => (ids, places(select(&CALLS[..])), Just(&identity::RULES as &[Rule])),
+    ]
+}
+
 /// Twelve places, most of them filled: so a sequence is made shorter by taking calls out anywhere.
-fn sequences() -> impl Strategy<Value = (Case, Vec<Call>)> {
-    let calls = vec(weighted(0.8, select(&CALLS[..])), 12).prop_map(|calls| calls.into_iter().flatten().collect());
-    (select(all().collect::<Vec<_>>()), calls)
+fn places(calls: impl Strategy<Value = Call>) -> impl Strategy<Value = Vec<Call>> {
+    vec(weighted(0.8, calls), 12).prop_map(|calls| calls.into_iter().flatten().collect())
 }
 
 /// Compares the share of one of `workers`.
 pub fn compare_some(runner: &mut Runner, worker: usize, workers: usize) -> Tally {
     let (tally, runner, failure) = (RefCell::new(Tally::default()), RefCell::new(runner), RefCell::new(None));
-    let run = |(case, calls): (Case, Vec<Call>)| {
+    let run = |(case, calls, rules): (Case, Vec<Call>, &[Rule])| {
         let mut runner = runner.borrow_mut();
         let both = runner.run(&case, &calls);
-        let comparison = compare(&case, &calls, &both, &[]);
+        let comparison = compare(&case, &calls, &both, rules);
         if comparison.failed {
             failure.replace(Some((case, calls, both, comparison.last)));
             return Err(TestCaseError::fail("the modules differ"));
