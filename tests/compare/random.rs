@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::hash::{BuildHasher, RandomState};
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -28,10 +27,9 @@ pub fn number() -> u32 {
     env::var("PAM_KEYINIT_RANDOM").map_or(3000, |number| number.parse().expect("PAM_KEYINIT_RANDOM is a number"))
 }
 
-/// The seed of all.
+/// The seed of all. The same each time unless another is asked for: what a run finds is of the change that it is run for.
 pub fn seed() -> u64 {
-    env::var(SEED)
-        .map_or_else(|_| RandomState::new().hash_one(0), |seed| seed.parse().expect("PAM_KEYINIT_SEED is a number"))
+    env::var(SEED).map_or(1, |seed| seed.parse().expect("PAM_KEYINIT_SEED is a number"))
 }
 
 /// Calls alone, between deeds, with refusals, and of callers with all kinds of ids; each with its rules.
