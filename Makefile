@@ -15,6 +15,7 @@ PAGE_NAME ?= pam_keyinit
 
 PREFIX ?= /usr/local
 PLACE = $(DESTDIR)$(SECURITYDIR)/$(MODULE_NAME).so
+COMMAND = target/release/pam_keyinit_check
 PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
 
 all: $(MODULE)
@@ -53,12 +54,14 @@ check-reference:
 	tests/needs
 	PAM_KEYINIT_REFERENCE=1 $(TEST) --test module
 
-# Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there.
-IN_TRIXIE = $(TEST) --test module --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
+# Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there. And whether
+# pam_keyinit_check reads PAM's files as that libpam does.
+IN_TRIXIE = $(TEST) --test $(1) --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
 check-trixie: all
 	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
-	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(IN_TRIXIE) && \
-	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
+	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,module) && \
+	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,libpam) && \
+	PAM_KEYINIT_REFERENCE=1 $(call IN_TRIXIE,module)
 
 # Both on i686, in Debian 12, where the module is built too.
 check-i686:
@@ -100,10 +103,23 @@ uninstall:
 	else rm -f '$(PLACE)'; fi
 	rm -f '$(PAGE)'
 
+# The command that looks at /etc/pam.d: see docs/check.md.
+command:
+	$(CARGO) build --release --locked --package pam_keyinit_check
+
+# Its page and completions are made by its tests, and kept.
+SHARE = $(DESTDIR)$(PREFIX)/share
+install-command: command
+	install -D -m 755 $(COMMAND) '$(DESTDIR)$(PREFIX)/sbin/pam_keyinit_check'
+	install -D -m 644 check/man/pam_keyinit_check.8 '$(SHARE)/man/man8/pam_keyinit_check.8'
+	install -D -m 644 check/completions/pam_keyinit_check.bash '$(SHARE)/bash-completion/completions/pam_keyinit_check'
+	install -D -m 644 check/completions/_pam_keyinit_check '$(SHARE)/zsh/site-functions/_pam_keyinit_check'
+	install -D -m 644 check/completions/pam_keyinit_check.fish '$(SHARE)/fish/vendor_completions.d/pam_keyinit_check.fish'
+
 # The picture in docs/choosing.md, by Graphviz.
 docs: docs/keyrings.svg
 
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall command install-command docs

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+//! The words of the lines.
+
+use super::{Finding, Look};
+use crate::known::{OUR_WORDS, WORDS, is_c_module};
+use crate::stack::Entry;
+
+pub(super) fn findings(look: &Look) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for entry in look.keyinits() {
+        let Some(module) = entry.keyinit() else { continue };
+        let is_c = is_c_module(look.tree, &module.path);
+        for word in &module.arguments {
+            all.extend(unknown(look, entry, word));
+            all.extend(no_effect(look, entry, word));
+            all.extend(is_c.then(|| c_module(look, entry, word)).flatten());
+        }
+    }
+    all
+}
+
+fn unknown(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
+    let unknown = !WORDS.contains(&word);
+    let nearest = WORDS.into_iter().map(|known| (distance(word, known), known)).min();
+    let advice = match nearest {
+        Some((distance, known)) if distance <= 2 => format!("{known}, in lower case"),
+        _ => format!("take it out: the words are {}", WORDS.join(", ")),
+    };
+    unknown.then(|| {
+        look.at(entry, "unknown-argument", format!("the module does not know {word:?}, and ignores it"), advice)
+    })
+}
+
+/// A word of an included file that the service's own file beats is a default, and no mistake.
+fn no_effect(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
+    let stronger = match word {
+        "own" => "force",
+        "clear" => "revoke",
+        _ => return None,
+    };
+    let is_own = look.service.file.as_deref() == Some(&*entry.file);
+    let beats = |other: &&Entry| {
+        (is_own || other.file == entry.file) && other.keyinit().is_some_and(|module| module.has(stronger))
+    };
+    let other = look.keyinits().find(beats)?;
+    let message = format!("{word} has no effect: {stronger} ({}:{}) beats it", other.file.display(), other.line);
+    Some(look.at(entry, "no-effect", message, format!("take one of the two out: {word} or {stronger}")))
+}
+
+fn c_module(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
+    let instead = if word == "own" { "force" } else { "revoke, or nothing" };
+    let message = format!("this is Linux-PAM's C module, which ignores {word}");
+    let advice = format!("{instead}; or the module in Rust, which knows it");
+    OUR_WORDS.contains(&word).then(|| look.at(entry, "c-module", message, advice))
+}
+
+/// How many letters have to be changed, put in or left out, whatever their case.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().take(40).enumerate() {
+        let mut next = vec![index + 1];
+        for (left, (above, expected)) in row.windows(2).zip(&other).enumerate() {
+            let [diagonal, above] = above else { continue };
+            let changed = diagonal + usize::from(!letter.eq_ignore_ascii_case(expected));
+            let put_in = next.get(left).copied().unwrap_or_default() + 1;
+            next.push(changed.min(put_in).min(above + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
