@@ -15,8 +15,15 @@ PAGE_NAME ?= pam_keyinit
 
 PREFIX ?= /usr/local
 PLACE = $(DESTDIR)$(SECURITYDIR)/$(MODULE_NAME).so
-COMMAND = target/release/pam_keyinit_check
 PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
+
+COMMAND = target/release/pam_keyinit_check
+SBINDIR ?= $(PREFIX)/sbin
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+COMMAND_PLACE = $(DESTDIR)$(SBINDIR)/pam_keyinit_check
+COMMAND_PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/pam_keyinit_check.8
+COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pam_keyinit_check \
+	$(DESTDIR)$(ZSHDIR)/_pam_keyinit_check $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/pam_keyinit_check.fish
 
 all: $(MODULE)
 
@@ -103,18 +110,23 @@ uninstall:
 	else rm -f '$(PLACE)'; fi
 	rm -f '$(PAGE)'
 
-# The command that looks at /etc/pam.d: see docs/check.md.
-command:
+# The command that looks at /etc/pam.d, which nothing of the module needs: docs/check.md.
+command: $(COMMAND)
+
+$(COMMAND): Cargo.lock check/Cargo.toml $(wildcard check/src/*.rs check/src/*/*.rs)
 	$(CARGO) build --release --locked --package pam_keyinit_check
+	touch $@
 
 # Its page and completions are made by its tests, and kept.
-SHARE = $(DESTDIR)$(PREFIX)/share
-install-command: command
-	install -D -m 755 $(COMMAND) '$(DESTDIR)$(PREFIX)/sbin/pam_keyinit_check'
-	install -D -m 644 check/man/pam_keyinit_check.8 '$(SHARE)/man/man8/pam_keyinit_check.8'
-	install -D -m 644 check/completions/pam_keyinit_check.bash '$(SHARE)/bash-completion/completions/pam_keyinit_check'
-	install -D -m 644 check/completions/_pam_keyinit_check '$(SHARE)/zsh/site-functions/_pam_keyinit_check'
-	install -D -m 644 check/completions/pam_keyinit_check.fish '$(SHARE)/fish/vendor_completions.d/pam_keyinit_check.fish'
+install-command: $(COMMAND)
+	install -D -m 755 $(COMMAND) '$(COMMAND_PLACE)'
+	install -D -m 644 check/man/pam_keyinit_check.8 '$(COMMAND_PAGE)'
+	install -D -m 644 check/completions/pam_keyinit_check.bash '$(word 1,$(COMPLETIONS))'
+	install -D -m 644 check/completions/_pam_keyinit_check '$(word 2,$(COMPLETIONS))'
+	install -D -m 644 check/completions/pam_keyinit_check.fish '$(word 3,$(COMPLETIONS))'
+
+uninstall-command:
+	rm -f '$(COMMAND_PLACE)' '$(COMMAND_PAGE)' $(COMPLETIONS:%='%')
 
 # The picture in docs/choosing.md, by Graphviz.
 docs: docs/keyrings.svg
@@ -122,4 +134,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall command install-command docs
+.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall command install-command uninstall-command docs

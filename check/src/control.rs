@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What becomes of a module's answer: the second word of a line, pam.conf(5).
 
+use crate::line::nearest;
+
 /// An answer of a module: a PAM return value.
 pub type Answer = usize;
 
@@ -75,6 +77,7 @@ pub enum Action {
     Jump(u32),
 }
 
+const KEYWORDS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
 const ACTIONS: [(&str, Action); 6] = [
     ("ignore", Action::Ignore),
     ("ok", Action::Ok),
@@ -109,6 +112,10 @@ impl Control {
             "requisite" => Ok(Control::keyword(Action::Ok, Action::Ignore, Action::Die)),
             "sufficient" => Ok(Control::keyword(Action::Done, Action::Ignore, Action::Ignore)),
             "optional" => Ok(Control::keyword(Action::Ok, Action::Ignore, Action::Ignore)),
+            _ if !word.contains('=') && !trim(word).is_empty() => Err(match nearest(word, &KEYWORDS) {
+                Some(keyword) => format!("no such keyword ({keyword}?)"),
+                None => format!("no such keyword as {}", KEYWORDS.join(", ")),
+            }),
             _ => Control::parse_pairs(word),
         }
     }

@@ -2,7 +2,7 @@
 //! What one line of a configuration file says, pam.conf(5).
 
 use crate::control::Control;
-use crate::line::Words;
+use crate::line::{Words, nearest};
 
 /// The first word: which of an application's calls the line is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -98,6 +98,13 @@ impl Module {
     }
 }
 
+fn no_such_type(name: &str) -> String {
+    match nearest(name, &Type::ALL.map(Type::name)) {
+        Some(kind) => format!("no such type: {name:?} ({kind}?)"),
+        None => format!("no such type: {name:?}"),
+    }
+}
+
 impl Directive {
     /// Reads what is left of a line, for a libpam that knows `@include` or does not.
     pub fn read(mut words: Words, knows_at: bool) -> Directive {
@@ -111,7 +118,7 @@ impl Directive {
             return directive;
         }
         if kind.is_none() {
-            directive.fail(if first.is_empty() { "no type".to_owned() } else { format!("no such type: {first:?}") });
+            directive.fail(if first.is_empty() { "no type".to_owned() } else { no_such_type(name) });
         }
         directive.read_control(words);
         directive

@@ -132,6 +132,29 @@ fn bracketed(inside: &[u8]) -> (Vec<u8>, &[u8]) {
     (word, rest)
 }
 
+/// The one of these words that this one was meant to be, with a letter or two mistaken.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let nearest = known.iter().map(|known| (distance(word, known), *known)).min();
+    nearest.filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
+}
+
+/// How many letters have to be changed, put in or left out, whatever their case.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().take(40).enumerate() {
+        let mut next = vec![index + 1];
+        for (left, (above, expected)) in row.windows(2).zip(&other).enumerate() {
+            let [diagonal, above] = above else { continue };
+            let changed = diagonal + usize::from(!letter.eq_ignore_ascii_case(expected));
+            let put_in = next.get(left).copied().unwrap_or_default() + 1;
+            next.push(changed.min(put_in).min(above + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::env;
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
+use anstream::StripStream;
 use clap::Parser as _;
 
 use keyinit_check::explain::{self, Before};
@@ -33,14 +35,22 @@ fn main() -> ExitCode {
         // `| head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            drop(writeln!(anstream::stderr(), "pam_keyinit_check: {error}"));
+            drop(writeln!(io::stderr(), "pam_keyinit_check: {error}"));
             ExitCode::from(Found::Unknown as u8)
         }
     }
 }
 
+/// Standard output, with colours on a terminal only.
+fn output() -> Box<dyn Write> {
+    let stdout = io::stdout();
+    let asked_not = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let coloured = stdout.is_terminal() && !asked_not && env::var_os("TERM").is_none_or(|name| name != "dumb");
+    if coloured { Box::new(stdout) } else { Box::new(StripStream::new(stdout)) }
+}
+
 fn run(options: &Options) -> io::Result<Found> {
-    let mut out = io::BufWriter::new(anstream::stdout());
+    let mut out = io::BufWriter::new(output());
     if options.list {
         report::rules(&mut out)?;
         out.flush()?;
@@ -80,7 +90,7 @@ fn run(options: &Options) -> io::Result<Found> {
     out.flush()?;
     let unreadable: BTreeSet<_> = services.iter().flat_map(|service| &service.unreadable).collect();
     for (file, why) in &unreadable {
-        writeln!(anstream::stderr(), "pam_keyinit_check: {}: {why}; run it as a user who may read it", file.display())?;
+        writeln!(io::stderr(), "pam_keyinit_check: {}: {why}; run it as a user who may read it", file.display())?;
     }
     Ok(match all.iter().map(|finding| finding.severity).min() {
         _ if !unreadable.is_empty() => Found::Unknown,

@@ -47,14 +47,12 @@ pub fn text(out: &mut impl Write, findings: &[Finding], services: usize) -> io::
         }
         writeln!(out, "    do: {}", visible(&finding.advice))?;
     }
-    let count = |severity| told.iter().filter(|(finding, _)| finding.severity == severity).count();
-    writeln!(
-        out,
-        "{services} services: {} errors, {} warnings, {} notes",
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
-    )
+    let number = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let count = |severity: Severity| {
+        number(told.iter().filter(|(finding, _)| finding.severity == severity).count(), &severity.to_string())
+    };
+    let counts = [Severity::Error, Severity::Warning, Severity::Note].map(count);
+    writeln!(out, "{}: {}", number(services, "service"), counts.join(", "))
 }
 
 /// What a file says must not write to a terminal as it pleases.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::known::WORDS;
 use crate::krb5::Krb5;
+use crate::line::nearest;
 use crate::stack::{Entry, Service};
 use crate::tree::Tree;
 
@@ -171,6 +173,12 @@ impl Look<'_> {
             advice,
         }
     }
+}
+
+/// The words of a line, those that the module does not know put right or left out.
+fn words(entry: &Entry) -> Vec<&str> {
+    let words = entry.keyinit().map_or(&[][..], |module| &module.arguments);
+    words.iter().filter_map(|word| nearest(word, &WORDS)).collect()
 }
 
 /// A line as it might stand in a file.

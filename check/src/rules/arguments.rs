@@ -3,6 +3,7 @@
 
 use super::{Finding, Look};
 use crate::known::{OUR_WORDS, WORDS, is_c_module};
+use crate::line::nearest;
 use crate::stack::Entry;
 
 pub(super) fn findings(look: &Look) -> Vec<Finding> {
@@ -21,10 +22,9 @@ pub(super) fn findings(look: &Look) -> Vec<Finding> {
 
 fn unknown(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
     let unknown = !WORDS.contains(&word);
-    let nearest = WORDS.into_iter().map(|known| (distance(word, known), known)).min();
-    let advice = match nearest {
-        Some((distance, known)) if distance <= 2 => format!("{known}, in lower case"),
-        _ => format!("take it out: the words are {}", WORDS.join(", ")),
+    let advice = match nearest(word, &WORDS) {
+        Some(known) => format!("{known}, in lower case"),
+        None => format!("take it out: the words are {}", WORDS.join(", ")),
     };
     unknown.then(|| {
         look.at(entry, "unknown-argument", format!("the module does not know {word:?}, and ignores it"), advice)
@@ -52,21 +52,4 @@ fn c_module(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
     let message = format!("this is Linux-PAM's C module, which ignores {word}");
     let advice = format!("{instead}; or the module in Rust, which knows it");
     OUR_WORDS.contains(&word).then(|| look.at(entry, "c-module", message, advice))
-}
-
-/// How many letters have to be changed, put in or left out, whatever their case.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().take(40).enumerate() {
-        let mut next = vec![index + 1];
-        for (left, (above, expected)) in row.windows(2).zip(&other).enumerate() {
-            let [diagonal, above] = above else { continue };
-            let changed = diagonal + usize::from(!letter.eq_ignore_ascii_case(expected));
-            let put_in = next.get(left).copied().unwrap_or_default() + 1;
-            next.push(changed.min(put_in).min(above + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }

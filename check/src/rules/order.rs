@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Whether the lines stand where they belong, among those of other modules.
 
-use super::{Finding, Look, written};
+use super::{Finding, Look, words, written};
 use crate::directive::Type;
 use crate::known;
 use crate::stack::Entry;
@@ -35,13 +35,19 @@ fn storing<'a>(look: &Look, entries: &'a [Entry]) -> Option<(&'a Entry, &'a str)
 fn keys(look: &Look, kind: Type) -> Option<Finding> {
     let stack = look.service.stack(kind);
     let place = first(stack).filter(|_| kind == Type::Auth || !made_before_session(look))?;
-    let (other, name) = storing(look, stack.get(..place)?)?;
+    let before = stack.get(..place)?;
+    let (other, name) = storing(look, before)?;
+    // Above that module it would stand before pam_selinux, which is wrong too.
+    let is_between = stack.iter().rposition(opens_selinux) > before.iter().position(|entry| entry == other);
     let message = format!("it comes after {name} ({}:{}), whose keys are lost", other.file.display(), other.line);
     Some(look.at(
         stack.get(place)?,
         "order-keys",
         message,
-        format!("move it above {name}, or above the include that holds it"),
+        match is_between && kind == Type::Session {
+            true => format!("move {name} below it, and this line below pam_selinux.so open"),
+            false => format!("move it above {name}, or above the include that holds it"),
+        },
     ))
 }
 
@@ -50,19 +56,20 @@ fn auth_line(look: &Look) -> Option<Finding> {
     let stack = look.service.stack(Type::Auth);
     let (other, name) = storing(look, stack).filter(|_| known::sets_credentials_first(&look.service.name))?;
     let absent = first(stack).is_none();
-    let words: Vec<_> = line.keyinit()?.arguments.iter().map(|word| &**word).collect();
-    let advice = format!("before it: auth optional pam_keyinit.so {}", words.join(" "));
+    let advice = format!("before it: auth optional pam_keyinit.so {}", words(line).join(" "));
     let message = format!("{name} stores keys in pam_setcred, before the session has a keyring of its own");
     absent.then(|| look.at(other, "auth-line", message, advice))
+}
+
+/// Without `close` or `open` it does both.
+fn opens_selinux(entry: &Entry) -> bool {
+    entry.module().is_some_and(|module| module.name() == "pam_selinux.so" && !module.has("close"))
 }
 
 fn selinux(look: &Look) -> Option<Finding> {
     let stack = look.service.stack(Type::Session);
     let place = first(stack)?;
-    // Without `close` or `open` it does both.
-    let opens =
-        |entry: &&Entry| entry.module().is_some_and(|module| module.name() == "pam_selinux.so" && !module.has("close"));
-    let other = stack.get(place..)?.iter().find(opens)?;
+    let other = stack.get(place..)?.iter().find(|entry| opens_selinux(entry))?;
     let message = format!(
         "it comes before pam_selinux.so open ({}:{}): with SELinux the keyring gets the daemon's label",
         other.file.display(),
@@ -84,8 +91,7 @@ fn revoke_first(look: &Look) -> Option<Finding> {
     let other = stack.get(place..)?.iter().find(needs).filter(|_| look.asks_for("revoke"))?;
     let entry = stack.get(place)?;
     let name = other.module()?.name();
-    let others = entry.keyinit()?.arguments.iter().map(|word| &**word).filter(|word| *word != "revoke");
-    let words: Vec<_> = others.collect();
+    let words: Vec<_> = words(entry).into_iter().filter(|word| *word != "revoke").collect();
     let message = format!(
         "the keyring is revoked before {name} ({}:{}) closes, which still needs it",
         other.file.display(),

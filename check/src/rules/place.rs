@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Whether the lines are there, can be read, and are reached.
 
-use super::{Finding, Look, Severity, written};
+use super::{Finding, Look, Severity, words, written};
 use crate::control::Action;
 use crate::directive::Type;
 use crate::dispatch::{jumps_too_far, reach};
@@ -37,8 +37,7 @@ fn stays(look: &Look) -> Option<Finding> {
     let entry = look.keyinits().find(|entry| entry.kind == Type::Session).or(look.keyinits().next())?;
     let stays =
         known::login(&look.service.name) == Some(Starter::Daemon) && !look.asks_for("force") && !look.asks_for("own");
-    let words = &entry.keyinit()?.arguments;
-    let words: Vec<_> = ["own"].into_iter().chain(words.iter().map(|word| &**word)).collect();
+    let words: Vec<_> = ["own"].into_iter().chain(words(entry)).collect();
     let message = "under systemd the daemon has a session keyring, in which users stay without force or own".to_owned();
     let advice = format!("{}; with the C module force in the place of own", written(entry, "optional", &words));
     stays.then(|| look.at(entry, "stays", message, advice))
@@ -48,9 +47,8 @@ fn stays(look: &Look) -> Option<Finding> {
 fn required(look: &Look, entry: &Entry) -> Option<Finding> {
     let fails = |answer| matches!(entry.control.action(answer), Action::Bad | Action::Die);
     let failing = known::failures(entry.kind).into_iter().any(fails);
-    let words: Vec<_> = entry.keyinit()?.arguments.iter().map(|word| &**word).collect();
     let message = "a failure of this line fails the login: a filter or an odd keyring locks people out".to_owned();
-    failing.then(|| look.at(entry, "required", message, written(entry, "optional", &words)))
+    failing.then(|| look.at(entry, "required", message, written(entry, "optional", &words(entry))))
 }
 
 fn no_file(look: &Look, entry: &Entry) -> Option<Finding> {
@@ -80,7 +78,7 @@ fn skipped(look: &Look, kind: Type) -> Vec<Finding> {
 
 fn syntax(look: &Look) -> Vec<Finding> {
     let service = look.service;
-    let advice = "see pam.conf(5); until it is mended, logins by this service may fail".to_owned();
+    let advice = "put it right, see pam.conf(5): until then logins by this service may fail".to_owned();
     let faults = service.faults.iter().map(|fault| {
         let kind = fault.kind.map_or("", Type::name);
         look.finding(&fault.file, fault.line, kind, "syntax", format!("the line {}", fault.message), advice.clone())
