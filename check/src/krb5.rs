@@ -9,8 +9,9 @@ use crate::tree::Tree;
 /// What krb5.conf says of it.
 #[derive(Clone, Default, Debug)]
 pub struct Krb5 {
-    /// Whether the file is there. If it is and says nothing, tickets go to files.
-    is_there: bool,
+    /// Whether this is all that is to be known: a tree without modules and without that file is a part of a system. If it is
+    /// and says nothing, tickets go to files.
+    is_whole: bool,
     /// default_ccache_name, its file and line.
     pub cache: Option<(String, PathBuf, usize)>,
     /// Whether sshd takes over tickets of its clients.
@@ -43,7 +44,7 @@ impl Krb5 {
     pub fn read(tree: &Tree) -> Krb5 {
         let mut krb5 = Krb5::default();
         let file = Path::new("/etc/krb5.conf");
-        krb5.is_there = tree.find(file).is_some();
+        krb5.is_whole = tree.find(file).is_some() || !tree.module_directories().is_empty();
         krb5.file(tree, file, 0);
         let sshd = tree.text(Path::new("/etc/ssh/sshd_config")).unwrap_or_default();
         let mut words = sshd.lines().map(str::split_whitespace);
@@ -82,7 +83,7 @@ impl Krb5 {
             .arguments
             .iter()
             .find_map(|word| word.strip_prefix("ccache=").or(word.strip_prefix("ccname_template=")));
-        own.or(self.cache.as_ref().map(|(cache, ..)| &**cache)).map(place).or(self.is_there.then_some(Place::Elsewhere))
+        own.or(self.cache.as_ref().map(|(cache, ..)| &**cache)).map(place).or(self.is_whole.then_some(Place::Elsewhere))
     }
 
     /// Whether they may be in the session keyring.

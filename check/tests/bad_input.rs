@@ -4,7 +4,8 @@
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -99,6 +100,25 @@ fn what_is_no_file() {
 }
 
 #[test]
+fn what_the_user_may_not_read() {
+    let system = system(&[("sshd", b"session include common\n"), ("common", b"session optional pam_keyinit.so own\n")]);
+    let mode = |path: &str, mode| fs::set_permissions(system.path().join(path), fs::Permissions::from_mode(mode));
+    mode("", 0o755).expect("ours");
+    mode("etc/pam.d/common", 0).expect("ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pam_keyinit_check"));
+    if nix::unistd::Uid::effective().is_root() {
+        command.uid(65534); // root may read everything
+    }
+    let output = command.arg("--root").arg(system.path()).arg("sshd").output().expect("the command");
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("/etc/pam.d/common: Permission denied (os error 13); run it as a user who may read it"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_name_that_leads_out() {
     let system = system(&[("sshd", b"session include ../../../../../../etc/hostname\n")]);
     assert_told(system.path(), &["sshd"], 1, "/etc/pam.d/sshd:1: error: the line includes");
@@ -126,8 +146,13 @@ fn json_is_an_array_of_findings() {
     assert_eq!(findings[0]["file"], "/etc/pam.d/sshd");
 }
 
+/// So many files of random bytes, unless PAM_KEYINIT_RANDOM says otherwise.
+fn cases() -> u32 {
+    std::env::var("PAM_KEYINIT_RANDOM").map_or(500, |number| number.parse().expect("a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_bytes_make_it_fail(text in vec(any::<u8>(), 0..300), words in "[\\[\\]\\\\ =a-z0-9#@\n-]{0,300}") {

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 const MODULES: &str = "usr/lib/security";
 const SESSION_TICKETS: (&str, &str) = ("etc/krb5.conf", "[libdefaults]\n default_ccache_name = KEYRING:session:x\n");
+const DELEGATES: (&str, &str) = ("etc/ssh/sshd_config", "gssapiauthentication yes\n");
 
 /// A system with these files; those without a directory are services.
 fn system(files: &[(&str, &str)]) -> TempDir {
@@ -97,11 +98,18 @@ fn auth_line() {
     let without = "auth required pam_krb5.so\nsession optional pam_keyinit.so force\n";
     let with = format!("auth optional pam_keyinit.so force\n{without}");
     let persistent = ("etc/krb5.conf", "[libdefaults]\n default_ccache_name = KEYRING:persistent:%{uid}\n");
-    assert_rule("auth-line", &[("sshd", without)], "sshd:1", &[("sshd", without), persistent], &[("sshd", &with)]);
-    assert_eq!(found("auth-line", &[("su", without)]), [""; 0], "su has its caller's keyring");
+    assert_rule(
+        "auth-line",
+        &[("sshd", without), SESSION_TICKETS],
+        "sshd:1",
+        &[("sshd", without), persistent],
+        &[("sshd", &with), SESSION_TICKETS],
+    );
+    assert_eq!(found("auth-line", &[("sshd", without)]), [""; 0], "without krb5.conf tickets go to files");
+    assert_eq!(found("auth-line", &[("su", without), SESSION_TICKETS]), [""; 0], "su has its caller's keyring");
     for module in ["pam_sss.so", "pam_winbind.so", "pam_afs_session.so", "pam_himmelblau.so"] {
         assert_eq!(
-            found("auth-line", &[("gdm-password", &without.replace("pam_krb5.so", module))]),
+            found("auth-line", &[("gdm-password", &without.replace("pam_krb5.so", module)), SESSION_TICKETS]),
             ["gdm-password:1"]
         );
     }
@@ -217,16 +225,15 @@ fn syntax() {
 
 #[test]
 fn ccache() {
-    let delegates = ("etc/ssh/sshd_config", "gssapiauthentication yes\n");
     let not = ("etc/ssh/sshd_config", "#GSSAPIAuthentication yes\n");
     let persistent = ("etc/krb5.conf", "[libdefaults]\ndefault_ccache_name = KEYRING:persistent:%{uid}\n");
-    let broken = [("sshd", GOOD), SESSION_TICKETS, delegates];
+    let broken = [("sshd", GOOD), SESSION_TICKETS, DELEGATES];
     assert_rule(
         "ccache",
         &broken,
         "krb5.conf:2",
         &[("sshd", GOOD), SESSION_TICKETS, not],
-        &[("sshd", GOOD), persistent, delegates],
+        &[("sshd", GOOD), persistent, DELEGATES],
     );
     let krb5 = format!("auth required pam_krb5.so ccache=KEYRING:user:x\n{GOOD}");
     let kcm = krb5.replace("KEYRING:user:x", "KCM:");
@@ -239,6 +246,44 @@ fn the_words_are_those_of_the_module() {
     let words = options.lines().filter_map(|line| line.trim().strip_prefix("_ if word == c\"")?.split_once('"'));
     let words: BTreeSet<_> = words.map(|(word, _)| word).collect();
     assert_eq!(words, WORDS.into());
+}
+
+/// The blocks of the page's section of a rule.
+fn blocks(rule: &str) -> Vec<String> {
+    let page = include_str!("../../docs/check.md");
+    let section = page.split("\n### ").find(|section| section.lines().next() == Some(rule)).unwrap_or_default();
+    let mut blocks = vec![String::new()];
+    for line in section.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut()) {
+            (Some(line), Some(last)) => last.push_str(&format!("{line}\n")),
+            (None, Some(last)) if !line.is_empty() && !last.is_empty() => blocks.push(String::new()),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn the_page_has_each_rule_with_a_stack_and_the_stack_mended() {
+    for rule in RULES {
+        let found = blocks(rule.name).into_iter().map(|block| {
+            let conf = format!("[libdefaults]\n{block}");
+            let files = match rule.name {
+                "ccache" => vec![("sshd", GOOD), ("etc/krb5.conf", &*conf), DELEGATES],
+                "auth-line" => vec![("sshd", &*block), SESSION_TICKETS],
+                _ => vec![("sshd", &*block)],
+            };
+            let system = system(&files);
+            if rule.name == "c-module" {
+                fs::write(system.path().join(MODULES).join("pam_keyinit.so"), "an ELF file").expect("a file");
+            }
+            look(system.path(), "sshd").into_iter().map(|finding| finding.rule).collect::<Vec<_>>()
+        });
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), 2, "{}: a stack, and the stack mended", rule.name);
+        assert!(found[0].iter().any(|name| name == rule.name), "{}: {:?}", rule.name, found[0]);
+        assert_eq!(found[1], [""; 0], "{}, mended", rule.name);
+    }
 }
 
 /// The examples beside each other, with what they include, in either of the two forms of common-session.

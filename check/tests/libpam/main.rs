@@ -4,6 +4,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod findings;
 mod login;
 mod random;
 mod session;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // each test makes processes
     let module = env::var_os("PAM_KEYINIT_SO").map_or_else(artefact::release, PathBuf::from);
+    let other = module.clone();
     let root = nix::unistd::Uid::effective().is_root();
     namespace::user_namespace();
     // A look would give this process a session keyring.
@@ -40,6 +42,9 @@ fn main() -> ExitCode {
         trial("the_trees_of_distributions_are_read_as_libpam_reads_them", true, shipped::compare),
         trial("random_pam_confs_are_read_as_libpam_reads_them", true, || compare_random(500, pam_confs())),
         trial("what_is_foretold_of_a_login_happens", root && without, move || login::compare_logins(&module)),
+        trial("what_is_found_in_the_files_of_distributions_is_true", root && without, move || {
+            findings::try_all(&other)
+        }),
         trial("each_kind_of_session_keyring_is_told", root && without, session::assert_states),
         trial("of_other_processes_it_is_said_what_is_known", true, session::assert_others),
     ];

@@ -11,7 +11,7 @@ const FAILURES: &str = "auth=7 cred=17 account=6 open=14 close=14";
 
 pub fn compare() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trees = ["fedora", "arch", "opensuse", "nixos"]
+    let trees = ["debian", "fedora", "arch", "opensuse", "nixos"]
         .map(|name| vec![package.join("tests/trees").join(name).join("etc/pam.d")]);
     let examples = package.join("../pam.d-examples");
     let system = ["/etc/pam.d", "/usr/lib/pam.d"].map(PathBuf::from).to_vec();
@@ -33,7 +33,8 @@ pub fn compare() {
     println!("{compared} compared");
 }
 
-fn files(directory: &Path) -> Vec<(String, String)> {
+/// The files of a directory: names and texts.
+pub fn files(directory: &Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let file = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), fs::read_to_string(&path).ok()?));
     entries.filter(|path| path.is_file()).filter_map(file).collect()
