@@ -131,9 +131,11 @@ fn the_pages_show_what_it_says() {
     let (first, rest) = explained.split_once('\n').expect("lines");
     let open = rest.split_once("    open\n").and_then(|(_, rest)| rest.split_once("    close\n")).expect("an open").0;
     let crond = format!("{first}\n    open\n{open}");
-    let [fedora, nixos] = ["fedora", "nixos"].map(|name| said(&trees.join(name), &[]));
-    for (page, block) in [(readme, &broken), (page, &broken), (page, &fedora), (page, &nixos), (page, &crond)] {
-        assert!(page.contains(block), "the page has not:\n{block}");
+    let [debian, fedora, nixos] = ["debian", "fedora", "nixos"].map(|name| said(&trees.join(name), &[]));
+    let late = said(&trees.join("late"), &["sshd"]);
+    assert!(readme.contains(&late), "README.md has not:\n{late}");
+    for block in [broken, debian, fedora, nixos, crond] {
+        assert!(page.contains(&block), "docs/check.md has not:\n{block}");
     }
 }
 
