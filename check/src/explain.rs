@@ -32,6 +32,8 @@ pub enum Before {
 pub enum Event {
     /// The session has a new one.
     Made,
+    /// The session is in the one that all sessions of the user with this word share.
+    Shared,
     /// The user keyring is linked into it.
     Linked,
     /// The one that was there goes on.
@@ -68,12 +70,13 @@ struct Login {
     before: Before,
     words: Vec<String>,
     made: bool,
+    shared: bool,
     open: usize,
 }
 
 /// Goes through a login in which all goes well.
 pub fn explain<'a>(tree: &Tree, service: &'a Service, before: Before) -> Vec<Moment<'a>> {
-    let mut login = Login { before, words: Vec::new(), made: false, open: 0 };
+    let mut login = Login { before, words: Vec::new(), made: false, shared: false, open: 0 };
     let mut moments = Vec::new();
     if service.refused {
         return moments;
@@ -143,8 +146,12 @@ impl Login {
     }
 
     fn ensure(&mut self) -> Vec<Event> {
-        if self.made {
+        if self.made || self.shared {
             return Vec::new();
+        }
+        if self.asked("user-session") {
+            self.shared = true;
+            return vec![Event::Shared, Event::Linked];
         }
         self.made = match self.before {
             _ if self.asked("force") => true,
@@ -172,6 +179,7 @@ impl Login {
 fn words(event: Event, before: Before) -> &'static str {
     match (event, before) {
         (Event::Made, _) => "makes a session keyring",
+        (Event::Shared, _) => "joins the session keyring that the user's sessions share",
         (Event::Linked, _) => "links the user keyring into it",
         (Event::Kept, Before::Other) => "keeps the session keyring that is there: somebody else's",
         (Event::Kept, _) => "keeps the session keyring that is there",

@@ -9,9 +9,9 @@ use crate::krb5::Krb5;
 use crate::tree::Tree;
 
 /// The words of pam_keyinit, as in src/options.rs of the module.
-pub const WORDS: [&str; 5] = ["debug", "force", "own", "revoke", "clear"];
+pub const WORDS: [&str; 6] = ["debug", "force", "own", "user-session", "revoke", "clear"];
 /// Those that the C module does not know.
-pub const OUR_WORDS: [&str; 2] = ["own", "clear"];
+pub const OUR_WORDS: [&str; 3] = ["own", "user-session", "clear"];
 
 /// A name that this project's file has in it, and the C module's has not.
 const OURS: &[u8] = b"pam_keyinit.rs";

@@ -70,6 +70,8 @@ fn stays() {
     let revoke = "session optional pam_keyinit.so revoke\n";
     let own = "session optional pam_keyinit.so own revoke\n";
     assert_rule("stays", &[("lightdm", revoke)], "lightdm:1", &[("su", revoke)], &[("lightdm", own)]);
+    let shared = "session optional pam_keyinit.so user-session\n";
+    assert_rule("stays", &[("sddm", revoke)], "sddm:1", &[("sddm", shared)], &[("sddm", shared)]);
     let with_auth = "auth optional pam_keyinit.so force\nsession optional pam_keyinit.so revoke\n";
     assert_rule("stays", &[("login", revoke)], "login:1", &[("login", with_auth)], &[("login", GOOD)]);
 }
@@ -137,6 +139,7 @@ fn required() {
 fn revoke_first() {
     let one = "session optional pam_keyinit.so force revoke\nsession optional pam_fscrypt.so\n";
     let clear = one.replace("revoke", "clear");
+    assert_eq!(found("revoke-first", &[("sshd", &one.replace("revoke", "revoke user-session"))]), [""; 0]);
     let two = "session optional pam_keyinit.so force\nsession optional pam_fscrypt.so\nsession optional pam_keyinit.so revoke\n";
     assert_rule("revoke-first", &[("sshd", one)], "sshd:1", &[("sshd", &clear)], &[("sshd", two)]);
 }
@@ -161,6 +164,10 @@ fn no_effect() {
     let mended = [("crond", both), ("common", "session required pam_unix.so\n")];
     assert_rule("no-effect", &[("crond", both), revoke], "crond:1", &nearly, &mended);
     assert_eq!(found("no-effect", &[("crond", "session optional pam_keyinit.so own force\n")]), ["crond:1"]);
+    for word in ["force", "own", "revoke", "clear"] {
+        let beaten = format!("session optional pam_keyinit.so {word} user-session\n");
+        assert_eq!(found("no-effect", &[("crond", &beaten)]), ["crond:1"], "{word}");
+    }
 }
 
 #[test]
@@ -170,6 +177,7 @@ fn c_module() {
     let force = "session optional /c/pam_keyinit.so force revoke\n";
     let ours = ("c/pam_keyinit.so", "pam_keyinit.rs");
     assert_rule("c-module", &[("sshd", own), c], "sshd:1", &[("sshd", own), ours], &[("sshd", force), c]);
+    assert_eq!(found("c-module", &[("sshd", "session optional /c/pam_keyinit.so user-session\n"), c]), ["sshd:1"]);
 }
 
 #[test]

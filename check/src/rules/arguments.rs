@@ -34,21 +34,23 @@ fn unknown(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
 /// A word of an included file that the service's own file beats is a default, and no mistake.
 fn no_effect(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
     let stronger = match word {
-        "own" => "force",
-        "clear" => "revoke",
+        "own" => ["user-session", "force"],
+        "clear" => ["user-session", "revoke"],
+        "force" | "revoke" => ["user-session"; 2],
         _ => return None,
     };
     let is_own = look.service.file.as_deref() == Some(&*entry.file);
-    let beats = |other: &&Entry| {
+    let beats = |other: &Entry, stronger| {
         (is_own || other.file == entry.file) && other.keyinit().is_some_and(|module| module.has(stronger))
     };
-    let other = look.keyinits().find(beats)?;
+    let line_with = |stronger| Some((stronger, look.keyinits().find(|other| beats(other, stronger))?));
+    let (stronger, other) = stronger.into_iter().find_map(line_with)?;
     let message = format!("{word} has no effect: {stronger} ({}:{}) beats it", other.file.display(), other.line);
     Some(look.at(entry, "no-effect", message, format!("take one of the two out: {word} or {stronger}")))
 }
 
 fn c_module(look: &Look, entry: &Entry, word: &str) -> Option<Finding> {
-    let instead = if word == "own" { "force" } else { "revoke, or nothing" };
+    let instead = if word == "clear" { "revoke, or nothing" } else { "force" };
     let message = format!("this is Linux-PAM's C module, which ignores {word}");
     let advice = format!("{instead}; or the module in Rust, which knows it");
     OUR_WORDS.contains(&word).then(|| look.at(entry, "c-module", message, advice))

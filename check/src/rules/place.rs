@@ -35,8 +35,8 @@ fn missing(look: &Look) -> Option<Finding> {
 
 fn stays(look: &Look) -> Option<Finding> {
     let entry = look.keyinits().find(|entry| entry.kind == Type::Session).or(look.keyinits().next())?;
-    let stays =
-        known::login(&look.service.name) == Some(Starter::Daemon) && !look.asks_for("force") && !look.asks_for("own");
+    let leaves = ["force", "own", "user-session"].iter().any(|word| look.asks_for(word));
+    let stays = known::login(&look.service.name) == Some(Starter::Daemon) && !leaves;
     let words: Vec<_> = ["own"].into_iter().chain(words(entry)).collect();
     let message = "under systemd the daemon has a session keyring, in which users stay without force or own".to_owned();
     let advice = format!("{}; with the C module force in the place of own", written(entry, "optional", &words));
