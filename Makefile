@@ -70,6 +70,10 @@ check-trixie: all
 	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,libpam) && \
 	PAM_KEYINIT_REFERENCE=1 $(call IN_TRIXIE,module)
 
+# Logins in Debian 12 and 13 with systemd as their first process, in containers on this machine's kernel.
+check-systemd: all
+	tests/systemd/check $(MODULE) bookworm trixie
+
 # Both on i686, in Debian 12, where the module is built too.
 check-i686:
 	tests/ports/i686
@@ -134,4 +138,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-i686 check-packages check-ports soak deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak deb rpm install uninstall command install-command uninstall-command docs

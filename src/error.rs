@@ -35,6 +35,14 @@ pub enum Error {
     LookAtUserSession,
     /// `KEYCTL_JOIN_SESSION_KEYRING`.
     Join,
+    /// `KEYCTL_JOIN_SESSION_KEYRING` by name.
+    JoinShared,
+    /// The filesystem uid could not be set. The thread has the one it had before.
+    TakeOnFilesystemId,
+    /// Somebody else's keyring has the name.
+    NameTaken,
+    /// `KEYCTL_SETPERM`, or `KEYCTL_LINK` into the user-session keyring.
+    Share,
     /// `KEYCTL_LINK`.
     Link,
     /// `KEYCTL_REVOKE`.
@@ -64,6 +72,17 @@ impl Error {
             Error::LookAtSession => "cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)",
             Error::LookAtUserSession => "cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)",
             Error::Join => "cannot make a session keyring (KEYCTL_JOIN_SESSION_KEYRING)",
+            Error::JoinShared => {
+                "cannot join the session keyring that the user's sessions share (KEYCTL_JOIN_SESSION_KEYRING)"
+            }
+            Error::TakeOnFilesystemId => {
+                "cannot take on the user's filesystem uid to find the session keyring that the user's sessions share, and undo that"
+            }
+            Error::NameTaken => {
+                "the keyring that has the name of the one that the user's sessions share is somebody else's, or cannot be \
+                 viewed; look for it in /proc/keys"
+            }
+            Error::Share => "cannot keep the shared session keyring for later sessions (KEYCTL_SETPERM, KEYCTL_LINK)",
             Error::Link => "cannot link the user keyring into the session keyring (KEYCTL_LINK)",
             Error::Revoke => "cannot revoke the session keyring (KEYCTL_REVOKE)",
             Error::Read => "cannot see what is in the session keyring (KEYCTL_READ)",
@@ -115,10 +134,12 @@ impl Failure {
     fn advice(self) -> &'static str {
         match (self.reason, self.error) {
             (_, Error::NoUser | Error::NoState) => "PAM error ",
-            (libc::EPERM, Error::TakeOn | Error::GiveBack) => {
+            (libc::EPERM, Error::TakeOn | Error::GiveBack | Error::TakeOnFilesystemId) => {
                 "EPERM, not permitted; the caller needs CAP_SETUID and CAP_SETGID"
             }
-            (libc::ENOSYS, Error::TakeOn | Error::GiveBack) => "ENOSYS, no such system call; a seccomp filter hides it",
+            (libc::ENOSYS, Error::TakeOn | Error::GiveBack | Error::TakeOnFilesystemId) => {
+                "ENOSYS, no such system call; a seccomp filter hides it"
+            }
             (libc::EPERM, _) => "EPERM, not permitted; see the seccomp filter of the container or service",
             (libc::EINTR, _) => "EINTR, interrupted",
             (libc::EAGAIN, _) => "EAGAIN, out of a resource; see RLIMIT_NPROC",
@@ -161,7 +182,7 @@ impl Failure {
 pub mod tests {
     use super::*;
 
-    pub const ALL: [Error; 17] = [
+    pub const ALL: [Error; 21] = [
         Error::NoHandle,
         Error::Arguments,
         Error::NoUser,
@@ -175,6 +196,10 @@ pub mod tests {
         Error::LookAtSession,
         Error::LookAtUserSession,
         Error::Join,
+        Error::JoinShared,
+        Error::TakeOnFilesystemId,
+        Error::NameTaken,
+        Error::Share,
         Error::Link,
         Error::Revoke,
         Error::Read,

@@ -48,6 +48,32 @@ impl Identity {
     }
 }
 
+/// Calls `body` with the filesystem uid `uid`, by which the kernel decides what may be searched. It clears the parent-death signal
+/// and the dumpable flag with it, which are set again.
+///
+/// # Errors
+/// [`Error::TakeOnFilesystemId`]: `body` was not called, or the flags are cleared. [`Error::GiveBack`]: the thread has a wrong
+/// filesystem uid.
+pub fn with_filesystem_uid<T>(uid: u32, body: impl FnOnce() -> T) -> Result<T, Failure> {
+    let refused = |errno| Error::TakeOnFilesystemId.because(errno);
+    let own = sys::set_thread_fs_id(&sys::USER, u32::MAX).map_err(refused)?;
+    if own == uid {
+        return Ok(body());
+    }
+    let cleared = sys::cleared_by_fs_id().map_err(refused)?;
+    let taken_on = set_fs_id(&sys::USER, uid, Error::TakeOnFilesystemId).map(|()| body());
+    set_fs_id(&sys::USER, own, Error::GiveBack)?;
+    sys::set_cleared_by_fs_id(&cleared).map_err(refused).and(taken_on)
+}
+
+/// Sets the filesystem id. Whether it is set only another look tells.
+fn set_fs_id(kind: &Kind, id: u32, error: Error) -> Result<(), Failure> {
+    let refused = |errno| error.because(errno);
+    sys::set_thread_fs_id(kind, id).map_err(refused)?;
+    let now = sys::set_thread_fs_id(kind, u32::MAX).map_err(refused)?;
+    if now == id { Ok(()) } else { Err(error.into()) }
+}
+
 /// The thread's own ids of one kind, while its real one is another's.
 struct Own {
     kind: &'static Kind,
@@ -95,16 +121,11 @@ impl Own {
 
     /// Gives the thread its ids back, and its filesystem id also where that fails.
     fn give_back(self) -> Result<(), Failure> {
-        let lost = |errno| Error::GiveBack.because(errno);
-        let given_back = sys::set_thread_ids(self.kind, self.meanwhile, self.ids).map_err(lost);
+        let given_back = sys::set_thread_ids(self.kind, self.meanwhile, self.ids);
         if let Some(id) = self.filesystem {
-            sys::set_thread_fs_id(self.kind, id).map_err(lost)?;
-            // Whether it is set only another look tells.
-            if sys::set_thread_fs_id(self.kind, u32::MAX).map_err(lost)? != id {
-                return Err(Error::GiveBack.into());
-            }
+            set_fs_id(self.kind, id, Error::GiveBack)?;
         }
-        given_back
+        given_back.map_err(|errno| Error::GiveBack.because(errno))
     }
 }
 

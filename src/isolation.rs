@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Failure};
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::keyring::Keyring;
 use crate::line::Line;
 use crate::options::Options;
@@ -24,6 +24,10 @@ pub enum State {
     Charged,
     /// Made, although what was there could not be looked at.
     Given,
+    /// The one that all sessions of the user share.
+    Shared,
+    /// Made, since that one cannot be had.
+    MadeInstead,
     /// Made, without the link to the user keyring.
     Incomplete,
     /// So, and the login has to go on with that.
@@ -64,6 +68,8 @@ impl State {
                 "the user stays in another user's session keyring and can read the keys there, see `own`: session keyring "
             }
             State::Charged => "the session has a keyring that is charged to the caller, session keyring ",
+            State::Shared => "the session shares session keyring ",
+            State::MadeInstead => "the session has one of its own instead, session keyring ",
             State::Given => "the session was given session keyring ",
             State::Incomplete | State::IncompleteHere => "the session has, without the user keyring, session keyring ",
             State::Left | State::LeftHere => "the session is left in session keyring ",
@@ -82,9 +88,9 @@ impl State {
     fn level(self) -> Option<Level> {
         use State::*;
         match self {
-            Made | MadeForDead | Kept | WithoutKeys | Revoked | Cleared | LeftAsIs => Some(Level::Debug),
+            Made | MadeForDead | Kept | Shared | WithoutKeys | Revoked | Cleared | LeftAsIs => Some(Level::Debug),
             KeptRoots | IncompleteHere | Forbidden | Invalidated => Some(Level::Notice),
-            KeptAnothers | Charged | LeftHere => Some(Level::Warning),
+            KeptAnothers | Charged | MadeInstead | LeftHere => Some(Level::Warning),
             Unknown | Given | Incomplete | Left | LeftToCaller | Empty | NotEnded => None,
         }
     }
@@ -179,6 +185,8 @@ pub struct Isolation {
     made: Option<Made>,
     /// The last keyring before `made`. The thread may still be in it, but no other session is to run in it.
     ended: Option<Keyring>,
+    /// Whether the session is in the keyring that all sessions of the user share.
+    shared: bool,
 }
 
 /// What a look at the session keyring says to the wish for another one.
@@ -199,7 +207,7 @@ impl Isolation {
 
     /// Whether the session has its keyring, with the user keyring in it.
     pub fn is_complete(&self) -> bool {
-        self.made.is_some_and(|made| made.linked)
+        self.shared || self.made.is_some_and(|made| made.linked)
     }
 
     /// How a session stands that `refused` has kept from being given a keyring.
@@ -219,8 +227,11 @@ impl Isolation {
         let identity = Identity::take_on(user.uid, user.gid)?;
         let outcome = self.provide(options, user);
         identity.give_back()?;
+        let outcome = outcome?;
         match outcome.refused {
-            Some(full @ Failure { error: Error::Join | Error::Link, reason: libc::EDQUOT }) if is_new => {
+            Some(full @ Failure { error: Error::Join | Error::Link, reason: libc::EDQUOT })
+                if is_new && !self.is_complete() =>
+            {
                 self.charge_caller(user, full, outcome)
             }
             _ => Ok(outcome),
@@ -242,11 +253,27 @@ impl Isolation {
     }
 
     /// With the user's ids: makes a session keyring where there has to be one, and links the user keyring into it.
-    fn provide(&mut self, options: Options, user: Ids) -> Outcome {
-        let (mut state, mut unseen, mut others) = (State::Made, None, None);
-        if self.made.is_none() && !options.force {
+    ///
+    /// # Errors
+    /// [`Error::GiveBack`].
+    fn provide(&mut self, options: Options, user: Ids) -> Result<Outcome, Failure> {
+        // What was refused on the way to it, and how the session stands then.
+        let (mut state, mut instead, mut others) = (State::Made, None, None);
+        if self.made.is_none() && options.user_session {
+            match identity::with_filesystem_uid(user.uid, || Keyring::join_shared(user.uid)).and_then(|joined| joined) {
+                Ok(shared) => {
+                    self.shared = true;
+                    return Ok(Outcome::of(State::Shared, shared));
+                }
+                Err(lost) if lost.error == Error::GiveBack => return Err(lost),
+                Err(refused) => match self.goes_without(options, refused) {
+                    Some(without) => return Ok(without),
+                    None => instead = Some((refused, State::MadeInstead)),
+                },
+            }
+        } else if self.made.is_none() && !options.force {
             match self.look(options, user) {
-                Ok(Present::Kept(present)) => return kept(options, present, user.uid),
+                Ok(Present::Kept(present)) => return Ok(kept(options, present, user.uid)),
                 Ok(Present::NotTheUsers(present)) => others = Some(present),
                 Ok(Present::None) => (),
                 Err(refused) if refused.keyring_is_dead() => state = State::MadeForDead,
@@ -255,9 +282,9 @@ impl Isolation {
                 Err(Failure { error: Error::LookAtSession, reason: libc::EACCES })
                     if options.own || self.ended.is_some() => {}
                 Err(refused) => match self.goes_without(options, refused) {
-                    Some(without) => return without,
+                    Some(without) => return Ok(without),
                     // In whose keyring the session would be left cannot be seen.
-                    None => unseen = Some(refused),
+                    None => instead = Some((refused, State::Given)),
                 },
             }
         }
@@ -265,17 +292,20 @@ impl Isolation {
             Some(made) => made, // only its link is missing
             place => match Keyring::join() {
                 Ok(keyring) => place.insert(Made { keyring, user, linked: false, by_own: others.is_some() }),
-                Err(refused) => return self.cannot_join(options, refused, others),
+                Err(refused) => return Ok(self.cannot_join(options, refused, others)),
             },
         };
         let keyring = made.keyring;
         let Err(refused) = made.link() else {
-            return unseen
-                .map_or(Outcome::of(state, keyring), |refused| Outcome::after(refused, State::Given, Some(keyring)));
+            return Ok(match instead {
+                Some((refused, state)) => Outcome::after(refused, state, Some(keyring)),
+                None => Outcome::of(state, keyring),
+            });
         };
         // gVisor can join and not link: as good as no keyctl(2). And the C module does not make what only `own` asks for.
         let goes_on = refused.reason == libc::ENOSYS || made.by_own && is_denied(refused);
-        Outcome::after(refused, if goes_on { State::IncompleteHere } else { State::Incomplete }, Some(keyring))
+        let state = if goes_on { State::IncompleteHere } else { State::Incomplete };
+        Ok(Outcome::after(refused, state, Some(keyring)))
     }
 
     /// Looks at the session keyring that the process has.
@@ -308,11 +338,17 @@ impl Isolation {
 
     /// How the login goes on where keyctl(2) is not available, as in many containers, if that is what `refused` says.
     fn goes_without(&self, options: Options, refused: Failure) -> Option<Outcome> {
-        let first = if options.force { Error::Join } else { Error::LookAtSession };
+        let first = match options {
+            Options { user_session: true, .. } => Error::JoinShared,
+            Options { force: true, .. } => Error::Join,
+            _ => Error::LookAtSession,
+        };
         let state = match (refused.error, refused.reason) {
             // A handle that has made a keyring has seen keyctl(2) work, and must not leave the user in that one.
             _ if self.made.is_some() || self.ended.is_some() => return None,
-            (Error::LookAtSession | Error::LookAtUserSession | Error::Join, libc::ENOSYS) => State::WithoutKeys,
+            (Error::LookAtSession | Error::LookAtUserSession | Error::Join | Error::JoinShared, libc::ENOSYS) => {
+                State::WithoutKeys
+            }
             // To the first thing that it is asked the kernel itself never answers EPERM: it is a seccomp filter.
             (error, libc::EPERM) if error == first => State::Forbidden,
             _ => return None,
@@ -325,6 +361,7 @@ impl Isolation {
     /// # Errors
     /// [`Error::GiveBack`].
     pub fn finish(&mut self, options: Options) -> Result<Option<Outcome>, Failure> {
+        self.shared = false;
         let Some(made) = self.made.take() else { return Ok(None) };
         let keyring = made.keyring;
         self.ended = Some(keyring);

@@ -67,6 +67,32 @@ impl Keyring {
         keyctl(Error::Join, Operation::JoinSessionKeyring, 0, 0)
     }
 
+    /// Puts the session keyring that all sessions of `uid` share in the place of the thread's. `uid` is the thread's real and
+    /// filesystem uid. The kernel finds it by its name, which anybody can give to a keyring that all may search: if it has found
+    /// somebody else's, the thread gets a new, anonymous session keyring, or a dead one where there can be none.
+    ///
+    /// It is not the user-session keyring: the kernel replaces that as soon as a program adds a key to its session keyring,
+    /// `lookup_user_key` in security/keys/process_keys.c. But it is linked there, so that it lives as long.
+    ///
+    /// # Errors
+    /// [`Error::JoinShared`]: `EDQUOT`, `ENOMEM`. [`Error::NameTaken`]: with what the thread has now. [`Error::Share`],
+    /// [`Error::Link`]: `EDQUOT`, `ENOKEY`, `EACCES`.
+    pub fn join_shared(uid: u32) -> Result<Keyring, Failure> {
+        const SHARED: i32 = 0x3f0b_0000; // possessor all, owner view, read and search, linux/keyctl.h
+        let mut name = Line::new();
+        let name = name.text("_ses.").number(uid).as_c_str();
+        let joined = Keyring(sys::keyctl_join(name).map_err(|errno| Error::JoinShared.because(errno))?);
+        if joined.owner() != Some(uid) {
+            Keyring::join().inspect_err(|_| _ = joined.invalidate())?;
+            return Err(Error::NameTaken.into());
+        }
+        if sys::keyctl_search(libc::KEY_SPEC_USER_SESSION_KEYRING, name) != Ok(joined.0) {
+            keyctl(Error::Share, Operation::SetPermissions, joined.0, SHARED)?;
+            keyctl(Error::Share, Operation::Link, joined.0, libc::KEY_SPEC_USER_SESSION_KEYRING)?;
+        }
+        joined.link_user_keyring().and(Ok(joined))
+    }
+
     /// Links the user keyring of the thread's real uid into this one, which the thread must possess.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ pub struct Options {
     pub force: bool,
     /// Make a session keyring also where the process has one that is not the user's.
     pub own: bool,
+    /// Share the user-session keyring with the user's other sessions.
+    pub user_session: bool,
     /// Revoke the session keyring at the end.
     pub revoke: bool,
     /// At the end, leave nothing in the session keyring but the user keyring.
@@ -26,6 +28,7 @@ impl Options {
             _ if word == c"debug" => &mut self.debug,
             _ if word == c"force" => &mut self.force,
             _ if word == c"own" => &mut self.own,
+            _ if word == c"user-session" => &mut self.user_session,
             _ if word == c"revoke" => &mut self.revoke,
             _ if word == c"clear" => &mut self.clear,
             _ => return false,
@@ -47,13 +50,14 @@ mod tests {
     #[test]
     fn words_add_up_and_are_exact() {
         let mut options = Options::default();
-        for word in [c"", c"Force", c"forc", c"forced", c"force ", c"revoke=1", c"use_first_pass"] {
+        for word in [c"", c"Force", c"forc", c"forced", c"force ", c"revoke=1", c"use_first_pass", c"user_session"] {
             assert!(!options.add(word), "{word:?}");
         }
         assert_eq!(options, Options::default());
         assert!(options.add(c"force") && options.add(c"revoke") && options.add(c"force"));
         assert_eq!(options, Options { force: true, revoke: true, ..Options::default() });
-        assert!(options.add(c"own") && options.add(c"clear") && options.add(c"debug"));
-        assert_eq!(options, Options { debug: true, force: true, own: true, revoke: true, clear: true });
+        assert!(options.add(c"own") && options.add(c"clear") && options.add(c"debug") && options.add(c"user-session"));
+        let all = Options { debug: true, force: true, own: true, user_session: true, revoke: true, clear: true };
+        assert_eq!(options, all);
     }
 }

@@ -151,6 +151,35 @@ pub fn thread_keeps_capabilities() -> bool {
     checked(bits).is_ok_and(|bits| bits & (NO_SETUID_FIXUP | KEEP_CAPS) != 0)
 }
 
+/// What the kernel clears when the filesystem uid changes, prctl(2).
+pub struct Cleared {
+    parent_death_signal: c_int,
+    dumpable: c_long,
+}
+
+/// The parent-death signal of the calling thread and the dumpable flag of its process.
+pub fn cleared_by_fs_id() -> Result<Cleared, c_int> {
+    let mut signal: c_int = 0;
+    // SAFETY: the pointer is to a live int, which is what the kernel writes.
+    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_PDEATHSIG as c_long, &raw mut signal) })?;
+    // SAFETY: takes numbers only.
+    let dumpable = checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_DUMPABLE as c_long, 0, 0, 0, 0) })?;
+    Ok(Cleared { parent_death_signal: signal, dumpable })
+}
+
+/// Sets them. The kernel's own third value of the dumpable flag, 2, cannot be set: it is stricter than 1.
+pub fn set_cleared_by_fs_id(cleared: &Cleared) -> Result<(), c_int> {
+    let signal = cleared.parent_death_signal as c_long;
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as c_long, signal, 0, 0, 0) })?;
+    if cleared.dumpable > 1 {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE as c_long, cleared.dumpable, 0, 0, 0) })
+        .map(drop)
+}
+
 /// The operations of keyctl(2) that write nothing to memory.
 #[derive(Clone, Copy)]
 pub enum Operation {
@@ -167,6 +196,14 @@ pub enum Operation {
 pub fn keyctl(operation: Operation, first: i32, second: i32) -> Result<i32, c_int> {
     // SAFETY: takes numbers only, and no memory is written to. JOIN would read a name at `first`: the kernel checks.
     let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation as c_long, first as c_long, second as c_long) };
+    Ok(checked(answer)? as i32)
+}
+
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING` by name: joins the first keyring of that name that the thread's filesystem uid
+/// may search, or a new one.
+pub fn keyctl_join(name: &CStr) -> Result<i32, c_int> {
+    // SAFETY: the kernel reads a string with its NUL.
+    let answer = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING as c_long, name.as_ptr()) };
     Ok(checked(answer)? as i32)
 }
 

@@ -151,8 +151,17 @@ pub fn add_keyring(name: &str, keyring: i32) -> io::Result<i32> {
 
 /// Searches `keyring` and what it links for a key of type `user`.
 pub fn search(name: &str, keyring: i32) -> io::Result<i32> {
+    search_for(c"user", name, keyring)
+}
+
+/// The same for a keyring.
+pub fn search_keyring(name: &str, keyring: i32) -> io::Result<i32> {
+    search_for(c"keyring", name, keyring)
+}
+
+fn search_for(kind: &CStr, name: &str, keyring: i32) -> io::Result<i32> {
     let name = CString::new(name)?;
-    keyctl(libc::KEYCTL_SEARCH, [keyring.into(), c"user".as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0])
+    keyctl(libc::KEYCTL_SEARCH, [keyring.into(), kind.as_ptr() as libc::c_long, name.as_ptr() as libc::c_long, 0])
 }
 
 /// Looks for a key of type `user` in the keyrings of the process, as programs do.
@@ -175,7 +184,7 @@ pub struct Quota {
 
 /// The quota of `uid`, of which this process sees it. Somebody without keys has no line.
 pub fn quota(uid: u32) -> Quota {
-    let users = std::fs::read_to_string("/proc/key-users").expect("/proc");
+    let users = key_users();
     let fields = |line: &str| {
         // "UID: usage keys/instantiated keys/most bytes/most"
         let (user, rest) = line.split_once(':')?;
@@ -186,4 +195,21 @@ pub fn quota(uid: u32) -> Quota {
         (number(user) == uid).then_some(Quota { used, most, used_bytes, most_bytes })
     };
     users.lines().find_map(fields).unwrap_or(Quota { used: 0, most: 0, used_bytes: 0, most_bytes: 0 })
+}
+
+/// /proc/key-users. The kernel gives it out a page at a time, and leaves a line out where an earlier one has gone between two
+/// pages: so it is read until it names the same users twice.
+fn key_users() -> String {
+    let read = || std::fs::read_to_string("/proc/key-users").expect("/proc");
+    let names = |users: &str| -> Vec<String> {
+        users.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
+    };
+    let mut users = read();
+    loop {
+        let again = read();
+        if names(&users) == names(&again) {
+            return again;
+        }
+        users = again;
+    }
 }

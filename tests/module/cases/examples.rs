@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Stage;
 use crate::stage::sessions::{Caller, with_pam_d};
 use crate::stage::store::pam_store;
-use crate::stage::{SEVERAL, Who, join_as, live_session, session};
+use crate::stage::{SEVERAL, Who, join_as, live_session, session, shared_keyring};
 use crate::support::keys;
 use crate::support::pam::{ESTABLISH, Pam, SESSION_ERR, SUCCESS};
 
@@ -35,6 +35,8 @@ enum Keeps {
     None,
     All,
     Users,
+    /// The one that all sessions of the user share.
+    Shared,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +45,7 @@ enum End {
     Cleared,
     /// After the other modules have closed.
     RevokedLast,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +66,14 @@ impl Promise {
             "A new session keyring" => Keeps::None,
             "The caller's session keyring, or a new one" => Keeps::All,
             "The user's own session keyring, or a new one" => Keeps::Users,
+            "The session keyring that the user's sessions share" => Keeps::Shared,
             other => panic!("what keyring is that? {other}"),
         };
         let end = match end {
             "revoked at the end" => End::Revoked,
             "cleared at the end" => End::Cleared,
             "revoked last" => End::RevokedLast,
+            "left as it is" => End::Never,
             other => panic!("what end is that? {other}"),
         };
         Promise { keeps, end }
@@ -77,7 +82,7 @@ impl Promise {
     /// Whether the session has the keyring that was there before.
     fn is_kept(self, before: Before) -> bool {
         match self.keeps {
-            Keeps::None => false,
+            Keeps::None | Keeps::Shared => false,
             Keeps::All => before != Before::Nothing,
             Keeps::Users => before == Before::Users,
         }
@@ -147,13 +152,16 @@ fn log_in(stage: &Stage, name: &str, text: &str, promise: Promise, before: Befor
     let kept = promise.is_kept(before);
     let assert_begun = || {
         assert_eq!(there == Some(keyring), kept, "whether it is kept");
-        if !kept {
+        if promise.keeps == Keeps::Shared {
+            assert_eq!(shared_keyring(USER).expect("a keyring"), keyring);
+        } else if !kept {
             assert_new(keyring, has_auth_line(text));
         }
     };
     let stored = keys::search("of-open", keyring).is_ok();
     let needs_own = promise.keeps == Keeps::Users && before == Before::Roots;
-    stage.may_differ(needs_own.then_some("own"), assert_begun);
+    let is_shared = (promise.keeps == Keeps::Shared).then_some("user-session");
+    stage.may_differ(if needs_own { Some("own") } else { is_shared }, assert_begun);
     if kept && before == Before::Roots {
         stage.assert_told_of_roots_keyring();
     } else {
@@ -166,12 +174,13 @@ fn log_in(stage: &Stage, name: &str, text: &str, promise: Promise, before: Befor
     let assert_ended = || {
         let (revoked, found) = match promise.end {
             _ if kept => (false, true),
+            End::Never => (false, true),
             End::Cleared => (false, false),
             End::Revoked | End::RevokedLast => (true, false),
         };
         assert_eq!(session(), if revoked { Err(libc::EKEYREVOKED) } else { Ok(keyring) });
         assert_eq!(key_is_there, found);
-        let in_time = kept || !stored || promise.end == End::RevokedLast;
+        let in_time = kept || !stored || matches!(promise.end, End::RevokedLast | End::Never);
         assert_eq!(
             closed,
             if in_time { SUCCESS } else { SESSION_ERR },

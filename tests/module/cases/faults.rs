@@ -12,7 +12,7 @@ use crate::stage::scenes::{Scene, scenes};
 use crate::stage::supervisor::Supervisor;
 use crate::stage::{
     CRITICAL, Line, Who, assert_keyring_for, assert_own_keyring, assert_revoked, ids, in_child, live_session,
-    say_where, session, users,
+    say_where, session, shared_name, users,
 };
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, Pam, SESSION_ERR, SUCCESS};
@@ -152,8 +152,12 @@ impl Cell {
         let [uid, _, _, _, gid, ..] = ids();
         let assert_keyring =
             || assert_keyring_for(who, if outcome == Charges { (uid, gid) } else { (who.uid, who.gid) });
+        if scene.asks_for("user-session") && outcome != MakesInstead {
+            return self.go_on_sharing(stage, pam, before, outcome);
+        }
         let keyring = live_session();
         match outcome {
+            MakesInstead => assert_ne!(assert_keyring(), before),
             Makes | FailsInOwn | Charges => assert_ne!(assert_keyring(), before),
             LacksLink | DoesWithoutLink => {
                 assert!(keyring != before && keys::links(keyring).expect("readable").is_empty());
@@ -176,6 +180,21 @@ impl Cell {
         pam.close();
         pam.close();
         assert_eq!(session().is_err(), made, "what was made is revoked");
+    }
+
+    /// The next call brings the session into the user-session keyring at the latest, which nothing ends.
+    fn go_on_sharing(&self, stage: &Stage, pam: &mut Pam, before: i32, outcome: Outcome) {
+        assert_eq!(live_session() == before, !matches!(outcome, AsEver | Loses));
+        let code = self.scene.call(pam);
+        if outcome == Loses {
+            self.assert_stays_lost(stage, code);
+        } else {
+            assert_eq!(code, SUCCESS);
+            stage.log();
+        }
+        pam.close();
+        pam.close();
+        assert_eq!(keys::describe(live_session()).expect("viewed").name, shared_name(self.who));
     }
 
     /// The next session has a keyring of its own, which ends.

@@ -10,14 +10,15 @@ use crate::Stage;
 use crate::stage::daemons::{self, Daemon, own_network};
 use crate::stage::probe::{self, Outcome, Process};
 use crate::stage::program::{Program, Running, SSHD, SU_LOGIN};
-use crate::stage::sessions::{Caller, log_out, with_pam_d};
+use crate::stage::sessions::{Caller, log_out, with_line, with_pam_d};
 use crate::stage::{SEVERAL, Who, open_to_all, say_where};
 
 cases! {
     Root:
         tickets_of_a_session_of_sshd_end_with_it
         tickets_of_a_session_of_su_end_with_it
-        tickets_of_pam_krb5_are_where_docs_choosing_md_says;
+        tickets_of_pam_krb5_are_where_docs_choosing_md_says
+        what_one_login_stores_the_next_one_finds_with_user_session => "user-session";
 }
 
 fn tickets_of_a_session_of_sshd_end_with_it(stage: &Stage) {
@@ -95,6 +96,38 @@ fn tickets_of_pam_krb5_are_where_docs_choosing_md_says(stage: &Stage) {
             running.finish();
         });
     }
+}
+
+/// Tickets of kinit's and the password that pam_cifscreds keeps, both in the session keyring.
+fn what_one_login_stores_the_next_one_finds_with_user_session(stage: &Stage) {
+    own_network();
+    let user = SEVERAL[20];
+    let realm = Realm::start(stage, user);
+    stage.put_over("/etc/krb5.conf", &fs::read_to_string(realm.directory.join("krb5.conf")).expect("our own file"));
+    let line = "session optional pam_keyinit.so user-session\n";
+    let by_password = format!(
+        "auth required pam_krb5.so no_ccache\nauth optional pam_cifscreds.so\naccount required pam_permit.so\n{line}\
+         session required pam_cifscreds.so domain=TEST\n"
+    );
+    let files = [("sshd", by_password), ("su-l", with_line("su-l", Some("user-session")))];
+    with_pam_d(stage, &files, Caller::WithoutKeyring, || {
+        let switchboard = stage.install();
+        let mut first = Running::daemon(daemons::sshd(stage, "password"));
+        first.commands.push(daemons::ssh_with_password(stage, user, "secret").spawn().expect("ssh"));
+        let mut process = switchboard.answer("sshd");
+        realm.get_tickets(&mut process, "KEYRING:session:tickets");
+        log_out(&switchboard, &first, process);
+        first.finish();
+
+        let second = (SU_LOGIN.start)(stage, user);
+        let [mut process, other] = [(); 2].map(|()| switchboard.answer("su -l"));
+        realm.assert_tickets(&mut process, "KEYRING:session:tickets");
+        let password = process.run("keyctl search @s logon cifs:d:TEST");
+        assert!(password.success, "{password:?}");
+        log_out(&switchboard, &second, process);
+        log_out(&switchboard, &second, other);
+        second.finish();
+    });
 }
 
 /// A realm with one user, on this machine.

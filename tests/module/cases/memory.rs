@@ -10,7 +10,10 @@ use nix::unistd::{User, pipe, read, write};
 use crate::Stage;
 use crate::stage::scenes::Function::{Close, Delete, Establish, Open};
 use crate::stage::scenes::{Scene, scenes};
-use crate::stage::{DEBUG, ERROR, Who, assert_own_keyring, ids, in_child, live_session, say_where, session, users};
+use crate::stage::{
+    DEBUG, ERROR, Who, assert_own_keyring, ids, in_child, live_session, say_where, session, shared_name, users,
+};
+use crate::support::keys;
 use crate::support::pam::{BUF_ERR, Pam, SUCCESS, SYSTEM_ERR};
 
 cases! {
@@ -143,6 +146,17 @@ fn run(stage: &Stage, scene: Scene, who: Who, pam: &mut Pam, left: usize) -> boo
     assert_eq!(ids(), before);
     let lines = stage.log();
     assert!(code == SUCCESS || !lines.is_empty(), "why {code} is told");
+    if scene.asks_for("user-session") {
+        // Without memory to look at its owner, the shared one is taken for somebody else's.
+        let own = lines.iter().any(|line| line.text.contains("the session has one of its own instead"));
+        assert_eq!(scene.call(pam), SUCCESS);
+        stage.log();
+        let name = keys::describe(live_session()).expect("viewed").name;
+        assert_eq!(name, if own { "_ses".to_owned() } else { shared_name(who) });
+        assert_eq!([pam.close(), pam.close()], [SUCCESS; 2]);
+        assert_eq!((session().is_err(), ids()), (own, before));
+        return failed;
+    }
     let start = matches!(scene.function, Open | Establish);
     if start {
         // libpam alone can fail after the module has succeeded, and says so by this code.

@@ -43,14 +43,16 @@ mod quota;
 mod stacks;
 mod threads;
 mod unwinding;
+mod user_session;
 
 /// In the order in which they run.
-pub const FILES: [&[Case]; 25] = [
+pub const FILES: [&[Case]; 26] = [
     calls::CASES,
     ensure::CASES,
     finish::CASES,
     own::CASES,
     clear::CASES,
+    user_session::CASES,
     arguments::CASES,
     errors::CASES,
     faults::CASES,

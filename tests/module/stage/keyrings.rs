@@ -15,6 +15,16 @@ pub fn live_session() -> i32 {
     session().expect("a session keyring that is alive")
 }
 
+/// The name of the session keyring that sessions of `who` with `user-session` share.
+pub fn shared_name(who: Who) -> String {
+    format!("_ses.{}", who.uid)
+}
+
+/// That keyring, where the module keeps it.
+pub fn shared_keyring(who: Who) -> std::io::Result<i32> {
+    with_real_ids(who, || keys::search_keyring(&shared_name(who), keys::USER_SESSION))
+}
+
 /// Puts the thread into a session keyring of `who`'s that leads to the user keyring, as a login of theirs does.
 pub fn join_as(who: Who) -> i32 {
     with_real_ids(who, || {

@@ -32,7 +32,7 @@ use nix::unistd::{Gid, Uid, User, alarm};
 
 pub use self::keyrings::{
     Left, assert_keyring_for, assert_own_keyring, assert_revoked, assert_untouched, fill_up, join_as, live_session,
-    session, use_up_the_quota,
+    session, shared_keyring, shared_name, use_up_the_quota,
 };
 pub use self::process::{
     SET, become_capable, become_ids, flags, ids, ids_of, in_the_name_of, set_flags, set_fs_gid, set_fs_uid,

@@ -54,6 +54,20 @@ pub enum Call {
     Describe,
     Search,
     Join,
+    JoinShared,
+    FindShared,
+    ShareWithUser,
+    KeepShared,
+    /// The filesystem uid is the user's while it is joined; then what that clears is set again.
+    SeeFilesystemId,
+    SeeParentDeathSignal,
+    SeeDumpable,
+    TakeOnFilesystemId,
+    CheckTakenOn,
+    ReturnFilesystemId,
+    CheckReturned,
+    SetParentDeathSignal,
+    SetDumpable,
     Link,
     Read,
     Unlink,
@@ -71,11 +85,24 @@ pub fn all() -> Vec<Call> {
             .map(|call| call(kind))
     };
     let others = [LookAtSession, LookAtUserSession, LookAtUser, Describe, Search, Join, Link, Read, Unlink, Revoke];
-    [&of(Kind::Gid)[..], &of(Kind::Uid), &others].concat()
+    let shared = [JoinShared, FindShared, ShareWithUser, KeepShared];
+    [&of(Kind::Gid)[..], &of(Kind::Uid), &others, &shared, &FILESYSTEM_ID, &FLAGS].concat()
 }
 
+/// The calls of setfsuid(2) around [`Call::JoinShared`], in their order.
+const FILESYSTEM_ID: [Call; 5] = [
+    Call::SeeFilesystemId,
+    Call::TakeOnFilesystemId,
+    Call::CheckTakenOn,
+    Call::ReturnFilesystemId,
+    Call::CheckReturned,
+];
+
+/// Those of prctl(2).
+const FLAGS: [Call; 4] = [Call::SeeParentDeathSignal, Call::SeeDumpable, Call::SetParentDeathSignal, Call::SetDumpable];
+
 /// The numbers of the system calls that they are made by.
-pub const NUMBERS: [c_long; 9] = [
+pub const NUMBERS: [c_long; 10] = [
     ids::SYS_getresgid,
     ids::SYS_getresuid,
     ids::SYS_setfsgid,
@@ -85,6 +112,7 @@ pub const NUMBERS: [c_long; 9] = [
     ids::SYS_setreuid,
     ids::SYS_setresuid,
     libc::SYS_keyctl,
+    libc::SYS_prctl,
 ];
 
 /// What this system call is for, in a call of the module for `who` that has made the `earlier` ones. None: the module has
@@ -109,7 +137,17 @@ pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
         ids::SYS_getresgid => Some(LookAtIds(Kind::Gid)),
         ids::SYS_getresuid => Some(LookAtIds(Kind::Uid)),
         ids::SYS_setfsgid => set_filesystem_id(Kind::Gid),
+        ids::SYS_setfsuid if earlier.contains(&TakeOn(Kind::Uid)) && !earlier.contains(&GiveBack(Kind::Uid)) => {
+            FILESYSTEM_ID.into_iter().find(|call| !earlier.contains(call))
+        }
         ids::SYS_setfsuid => set_filesystem_id(Kind::Uid),
+        libc::SYS_prctl => match first {
+            libc::PR_GET_PDEATHSIG => Some(SeeParentDeathSignal),
+            libc::PR_GET_DUMPABLE => Some(SeeDumpable),
+            libc::PR_SET_PDEATHSIG => Some(SetParentDeathSignal),
+            libc::PR_SET_DUMPABLE => Some(SetDumpable),
+            _ => None,
+        },
         ids::SYS_setregid | ids::SYS_setresgid => set_id(Kind::Gid, who.gid),
         ids::SYS_setreuid | ids::SYS_setresuid => set_id(Kind::Uid, who.uid),
         libc::SYS_keyctl => match (first.unsigned_abs(), second) {
@@ -118,11 +156,15 @@ pub fn recognise(call: SystemCall, who: Who, earlier: &[Call]) -> Option<Call> {
             (KEYCTL_GET_KEYRING_ID, USER) => Some(LookAtUser),
             (KEYCTL_DESCRIBE, _) => Some(Describe),
             (KEYCTL_JOIN_SESSION_KEYRING, 0) => Some(Join),
+            (KEYCTL_JOIN_SESSION_KEYRING, _) => Some(JoinShared),
             (KEYCTL_LINK, USER) => Some(Link),
+            (KEYCTL_LINK, _) => Some(KeepShared),
             (KEYCTL_READ, _) => Some(Read),
             (KEYCTL_UNLINK, _) => Some(Unlink),
             (KEYCTL_REVOKE, _) => Some(Revoke),
+            (KEYCTL_SEARCH, USER_SESSION) => Some(FindShared),
             (KEYCTL_SEARCH, _) => Some(Search),
+            (KEYCTL_SETPERM, _) if earlier.contains(&JoinShared) => Some(ShareWithUser),
             (KEYCTL_SETPERM, _) => Some(SetPermissions),
             (KEYCTL_INVALIDATE, _) => Some(Invalidate),
             _ => None,
@@ -142,6 +184,8 @@ pub enum Outcome {
     Keeps,
     /// It succeeds. A new session keyring is made, which belongs to the caller.
     Charges,
+    /// It succeeds. The user-session keyring cannot be had, and a new session keyring is made.
+    MakesInstead,
     /// It succeeds without a session keyring of its own, which matters so much.
     GoesOn(u8),
     /// It succeeds, in the session keyring that `own` would replace.
@@ -170,7 +214,7 @@ use Outcome::*;
 /// Opening a session, or PAM_ESTABLISH_CRED.
 pub fn at_start(call: Call, errno: i32, scene: &Scene) -> Outcome {
     use Call::*;
-    let [own, force] = ["own", "force"].map(|word| scene.asks_for(word));
+    let [own, force, shared] = ["own", "force", "user-session"].map(|word| scene.asks_for(word));
     // What the C module would keep.
     let only_own = own && scene.keyring != Keyring::None;
     match (call, errno) {
@@ -184,6 +228,18 @@ pub fn at_start(call: Call, errno: i32, scene: &Scene) -> Outcome {
             }
         }
         (GiveBack(_) | GiveBackFilesystemId(_) | CheckFilesystemId(_), _) => Loses,
+        // The filesystem uid is given back with the others all the same.
+        (ReturnFilesystemId | CheckReturned, _) => Loses,
+        (JoinShared, ENOSYS) => GoesOn(DEBUG),
+        (JoinShared, EPERM) => GoesOn(NOTICE),
+        // As if it had not been there.
+        (FindShared, _) => AsEver,
+        (Link | Describe, _) if shared => MakesInstead,
+        (
+            JoinShared | ShareWithUser | KeepShared | SeeFilesystemId | TakeOnFilesystemId | CheckTakenOn
+            | SeeParentDeathSignal | SeeDumpable | SetParentDeathSignal | SetDumpable,
+            _,
+        ) => MakesInstead,
         // What only `own` replaces was there before, and the user keyring can be found from one that is the user's.
         (Join, ENOSYS | EPERM | EACCES) if only_own => Stays,
         (Link, EPERM | EACCES) if only_own => DoesWithoutLink,
@@ -245,6 +301,7 @@ impl Outcome {
         let done = |start| Some(Told { level: DEBUG, start, with_errno: false, state: "" });
         let refused = |level, state| Some(Told { level, start: call.text(), with_errno: true, state });
         match self {
+            AsEver if scene.asks_for("user-session") => done("the session shares session keyring"),
             AsEver if !scene.makes() && scene.keyring == Keyring::Roots => Some(Told {
                 level: NOTICE,
                 start: "the user stays in root's session keyring",
@@ -257,6 +314,13 @@ impl Outcome {
             AsEver | Makes => done("made session keyring"),
             Keeps => done(""),
             Clears => done("cleared session keyring"),
+            MakesInstead if call == Call::Describe => Some(Told {
+                level: WARNING,
+                start: "the keyring that has the name of the one that the user's sessions share is somebody else's, or cannot",
+                with_errno: false,
+                state: "; the session has one of its own instead, session keyring ",
+            }),
+            MakesInstead => refused(WARNING, "; the session has one of its own instead, session keyring "),
             Charges => refused(WARNING, "; the session has a keyring that is charged to the caller, session keyring "),
             GoesOn(level) => refused(level, "; the login goes on without a session keyring of its own"),
             Stays => refused(WARNING, "; the session is left in session keyring "),
@@ -281,7 +345,17 @@ impl Call {
         use Call::*;
         match self {
             TakeOn(_) => "cannot take on the user's real uid and gid",
-            GiveBack(_) | GiveBackFilesystemId(_) | CheckFilesystemId(_) => LOST,
+            GiveBack(_) | GiveBackFilesystemId(_) | CheckFilesystemId(_) | ReturnFilesystemId | CheckReturned => LOST,
+            JoinShared => {
+                "cannot join the session keyring that the user's sessions share (KEYCTL_JOIN_SESSION_KEYRING)"
+            }
+            ShareWithUser | KeepShared => {
+                "cannot keep the shared session keyring for later sessions (KEYCTL_SETPERM, KEYCTL_LINK)"
+            }
+            SeeFilesystemId | TakeOnFilesystemId | CheckTakenOn | SeeParentDeathSignal | SeeDumpable
+            | SetParentDeathSignal | SetDumpable => {
+                "cannot take on the user's filesystem uid to find the session keyring that the user's sessions share, and undo that"
+            }
             LookAtSession => "cannot look at the session keyring (KEYCTL_GET_KEYRING_ID)",
             LookAtUserSession => "cannot look at the user-session keyring (KEYCTL_GET_KEYRING_ID)",
             Join => "cannot make a session keyring (KEYCTL_JOIN_SESSION_KEYRING)",
@@ -289,7 +363,14 @@ impl Call {
             Read => "cannot see what is in the session keyring (KEYCTL_READ)",
             Unlink => "cannot clear the session keyring (KEYCTL_UNLINK)",
             Revoke => "cannot revoke the session keyring (KEYCTL_REVOKE)",
-            LookAtIds(_) | LookAtFilesystemId(_) | Describe | Search | LookAtUser | SetPermissions | Invalidate => {
+            LookAtIds(_)
+            | LookAtFilesystemId(_)
+            | Describe
+            | Search
+            | LookAtUser
+            | SetPermissions
+            | Invalidate
+            | FindShared => {
                 unreachable!("nothing is said of it")
             }
         }

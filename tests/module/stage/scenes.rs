@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! The calls of the module in which something is made to fail, and what stands before them.
 
-use super::{Who, assert_own_keyring, become_capable, join_as, live_session, set_fs_gid, set_fs_uid, with_real_ids};
+use super::{
+    Who, assert_own_keyring, become_capable, join_as, live_session, set_fs_gid, set_fs_uid, shared_name, with_real_ids,
+};
 use crate::Stage;
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, Pam, SESSION_ERR, SUCCESS};
@@ -41,9 +43,11 @@ use Function::*;
 /// All scenes of a function.
 pub fn scenes(function: Function) -> Vec<Scene> {
     let (arguments, keyring, unlinked): (&[&str], &[Keyring], &[bool]) = match function {
-        Open | Establish => {
-            (&["revoke", "own revoke", "force revoke"], &[Keyring::None, Keyring::Roots, Keyring::Users], &[false])
-        }
+        Open | Establish => (
+            &["revoke", "own revoke", "force revoke", "user-session revoke"],
+            &[Keyring::None, Keyring::Roots, Keyring::Users],
+            &[false],
+        ),
         Close | Delete => (&["force revoke", "force clear"], &[Keyring::None], &[false, true]),
     };
     let mut all = Vec::new();
@@ -80,6 +84,12 @@ impl Scene {
             Keyring::Roots => _ = keys::join(None).expect("a keyring"),
             Keyring::Users => _ = join_as(who),
         }
+        if self.asks_for("user-session") {
+            // Of a login before: this is to be the first.
+            _ = with_real_ids(who, || {
+                keys::unlink(keys::search_keyring(&shared_name(who), keys::USER_SESSION)?, keys::USER_SESSION)
+            });
+        }
         if self.capable {
             become_capable([4145, 4146, 4146], [5145, 5146, 5146]);
             set_fs_uid(who.uid);
@@ -112,10 +122,11 @@ impl Scene {
 
     /// Whether a session is opened in a new keyring, if all goes well.
     pub fn makes(&self) -> bool {
-        match self.keyring {
-            Keyring::None => true,
-            Keyring::Roots => self.asks_for("own") || self.asks_for("force"),
-            Keyring::Users => self.asks_for("force"),
-        }
+        !self.asks_for("user-session")
+            && match self.keyring {
+                Keyring::None => true,
+                Keyring::Roots => self.asks_for("own") || self.asks_for("force"),
+                Keyring::Users => self.asks_for("force"),
+            }
     }
 }

@@ -24,6 +24,8 @@ pub struct Supervisor(Arc<Mutex<Plan>>);
 struct Plan {
     /// Which of the calls is refused, and its errno.
     refusal: Option<(usize, i32)>,
+    /// What is to happen between the calls: it is told of each before the kernel has it.
+    between: Option<Box<dyn FnMut(SystemCall) + Send>>,
     seen: Vec<SystemCall>,
 }
 
@@ -41,7 +43,12 @@ impl Supervisor {
 
     /// Refuses the `turn`-th of the calls to come, counted from 0.
     pub fn refuse(&self, turn: usize, errno: i32) {
-        *self.0.lock().expect("no panic") = Plan { refusal: Some((turn, errno)), seen: Vec::new() };
+        *self.0.lock().expect("no panic") = Plan { refusal: Some((turn, errno)), ..Plan::default() };
+    }
+
+    /// Calls `body` before each of the calls to come, in another thread.
+    pub fn between(&self, body: impl FnMut(SystemCall) + Send + 'static) {
+        *self.0.lock().expect("no panic") = Plan { between: Some(Box::new(body)), ..Plan::default() };
     }
 
     /// From now on nothing is refused. Returns the calls that have come.
@@ -76,6 +83,9 @@ impl Plan {
     /// The errno for `call`, if this is the one.
     fn errno_of(&mut self, call: SystemCall) -> Option<i32> {
         let turn = self.seen.len();
+        if let Some(body) = &mut self.between {
+            body(call);
+        }
         self.seen.push(call);
         self.refusal.filter(|refusal| refusal.0 == turn).map(|refusal| refusal.1)
     }

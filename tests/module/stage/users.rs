@@ -16,7 +16,7 @@ pub const CAROL: Who = Who { name: "carol", uid: 70_000, gid: 70_001 };
 /// The last ids that there are: 4294967295 stands for none.
 pub const LAST: Who = Who { name: "last", uid: u32::MAX - 1, gid: u32::MAX - 1 };
 /// Who log in by programs, many times: with a quota each.
-pub const SEVERAL: [Who; 19] = [
+pub const SEVERAL: [Who; 21] = [
     Who { name: "ivan", uid: 4301, gid: 5301 },
     Who { name: "judy", uid: 4302, gid: 5302 },
     Who { name: "kim", uid: 4303, gid: 5303 },
@@ -36,6 +36,8 @@ pub const SEVERAL: [Who; 19] = [
     Who { name: "aaron", uid: 4504, gid: 5504 },
     Who { name: "beth", uid: 4505, gid: 5505 },
     Who { name: "chloe", uid: 4506, gid: 5506 },
+    Who { name: "dora", uid: 4507, gid: 5507 },
+    Who { name: "enzo", uid: 4508, gid: 5508 },
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
