@@ -64,7 +64,7 @@ impl Keyring {
     /// # Errors
     /// `EDQUOT`, `ENOMEM`.
     pub fn join() -> Result<Keyring, Failure> {
-        keyctl(Error::Join, Operation::JoinSessionKeyring, 0, 0)
+        sys::keyctl_join(None).map(Keyring).map_err(|errno| Error::Join.because(errno))
     }
 
     /// Puts the session keyring that all sessions of `uid` share in the place of the thread's. `uid` is the thread's real and
@@ -81,7 +81,7 @@ impl Keyring {
         const SHARED: i32 = 0x3f0b_0000; // possessor all, owner view, read and search, linux/keyctl.h
         let mut name = Line::new();
         let name = name.text("_ses.").number(uid).as_c_str();
-        let joined = Keyring(sys::keyctl_join(name).map_err(|errno| Error::JoinShared.because(errno))?);
+        let joined = Keyring(sys::keyctl_join(Some(name)).map_err(|errno| Error::JoinShared.because(errno))?);
         if joined.owner() != Some(uid) {
             Keyring::join().inspect_err(|_| _ = joined.invalidate())?;
             return Err(Error::NameTaken.into());

@@ -4,7 +4,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ops::Deref;
-use core::slice;
+use core::{ptr, slice};
 
 /// `pam_handle_t`, opaque: libpam changes what is behind a shared reference to it.
 #[repr(C)]
@@ -184,7 +184,6 @@ pub fn set_cleared_by_fs_id(cleared: &Cleared) -> Result<(), c_int> {
 #[derive(Clone, Copy)]
 pub enum Operation {
     GetKeyringId = libc::KEYCTL_GET_KEYRING_ID as isize,
-    JoinSessionKeyring = libc::KEYCTL_JOIN_SESSION_KEYRING as isize,
     Revoke = libc::KEYCTL_REVOKE as isize,
     Invalidate = libc::KEYCTL_INVALIDATE as isize,
     SetPermissions = libc::KEYCTL_SETPERM as isize,
@@ -194,16 +193,17 @@ pub enum Operation {
 
 /// keyctl(2) with the two arguments that these operations have at most.
 pub fn keyctl(operation: Operation, first: i32, second: i32) -> Result<i32, c_int> {
-    // SAFETY: takes numbers only, and no memory is written to. JOIN would read a name at `first`: the kernel checks.
+    // SAFETY: takes numbers only, and no memory is written to.
     let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation as c_long, first as c_long, second as c_long) };
     Ok(checked(answer)? as i32)
 }
 
-/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING` by name: joins the first keyring of that name that the thread's filesystem uid
-/// may search, or a new one.
-pub fn keyctl_join(name: &CStr) -> Result<i32, c_int> {
-    // SAFETY: the kernel reads a string with its NUL.
-    let answer = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING as c_long, name.as_ptr()) };
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: joins the first keyring of that name that the thread's filesystem uid may search,
+/// or a new one; without a name always a new, anonymous one.
+pub fn keyctl_join(name: Option<&CStr>) -> Result<i32, c_int> {
+    let name = name.map_or(ptr::null(), CStr::as_ptr);
+    // SAFETY: the kernel reads a string with its NUL, or is given none.
+    let answer = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING as c_long, name) };
     Ok(checked(answer)? as i32)
 }
 
