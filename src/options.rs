@@ -13,7 +13,7 @@ pub struct Options {
     pub force: bool,
     /// Make a session keyring also where the process has one that is not the user's.
     pub own: bool,
-    /// Share the user-session keyring with the user's other sessions.
+    /// Share a session keyring with the user's other sessions.
     pub user_session: bool,
     /// Revoke the session keyring at the end.
     pub revoke: bool,
