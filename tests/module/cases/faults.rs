@@ -157,8 +157,7 @@ impl Cell {
         }
         let keyring = live_session();
         match outcome {
-            MakesInstead => assert_ne!(assert_keyring(), before),
-            Makes | FailsInOwn | Charges => assert_ne!(assert_keyring(), before),
+            Makes | MakesInstead | FailsInOwn | Charges => assert_ne!(assert_keyring(), before),
             LacksLink | DoesWithoutLink => {
                 assert!(keyring != before && keys::links(keyring).expect("readable").is_empty());
             }
@@ -182,7 +181,7 @@ impl Cell {
         assert_eq!(session().is_err(), made, "what was made is revoked");
     }
 
-    /// The next call brings the session into the user-session keyring at the latest, which nothing ends.
+    /// The next call brings the session into the shared keyring at the latest, which nothing ends.
     fn go_on_sharing(&self, stage: &Stage, pam: &mut Pam, before: i32, outcome: Outcome) {
         assert_eq!(live_session() == before, !matches!(outcome, AsEver | Loses));
         let code = self.scene.call(pam);

@@ -67,7 +67,7 @@ fn tickets_of_pam_krb5_are_where_docs_choosing_md_says(stage: &Stage) {
     own_network();
     let user = SEVERAL[18];
     let realm = Realm::start(stage, user);
-    stage.put_over("/etc/krb5.conf", &fs::read_to_string(realm.directory.join("krb5.conf")).expect("our own file"));
+    realm.put_in_place(stage);
     let persistent = &*format!("KEYRING:persistent:{}", user.uid);
     // The cache, an option of pam_krb5's, and who finds tickets in it: the session, root, and what the session leaves behind.
     for (cache, option, session, root, left) in [
@@ -103,7 +103,7 @@ fn what_one_login_stores_the_next_one_finds_with_user_session(stage: &Stage) {
     own_network();
     let user = SEVERAL[20];
     let realm = Realm::start(stage, user);
-    stage.put_over("/etc/krb5.conf", &fs::read_to_string(realm.directory.join("krb5.conf")).expect("our own file"));
+    realm.put_in_place(stage);
     let line = "session optional pam_keyinit.so user-session\n";
     let by_password = format!(
         "auth required pam_krb5.so no_ccache\nauth optional pam_cifscreds.so\naccount required pam_permit.so\n{line}\
@@ -164,6 +164,12 @@ impl Realm {
         }
         let kdc = Daemon::start(&mut command(&["krb5kdc", "-n"])).wait_for("commencing operation");
         Realm { directory, user, _kdc: kdc }
+    }
+
+    /// Makes it the system's, for modules that are told of no other.
+    fn put_in_place(&self, stage: &Stage) {
+        let config = fs::read_to_string(self.directory.join("krb5.conf")).expect("our own file");
+        stage.put_over("/etc/krb5.conf", &config);
     }
 
     /// Lets a process run a command of Kerberos's.

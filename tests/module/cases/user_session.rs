@@ -54,11 +54,7 @@ type Place = (&'static str, fn(Who));
 const BEFORE: [Place; 5] = [
     ("none of its own", |_| ()),
     ("the user-session keyring", |who| _ = with_real_ids(who, live_session)),
-    ("the shared one", |who| {
-        _ = with_real_ids(who, || {
-            keys::join(Some(&CString::new(shared_name(who)).expect("a name"))).expect("a keyring")
-        })
-    }),
+    ("the shared one", |who| _ = with_real_ids(who, || join_by_name(who))),
     ("a keyring of the user's", |who| _ = join_as(who)),
     ("a dead keyring", |who| keys::revoke(join_as(who)).expect("revoked")),
 ];
@@ -199,11 +195,15 @@ fn the_ids_and_flags_of_the_caller_stay(stage: &Stage) {
     }
 }
 
-/// Makes a keyring of bob's that has the name of the user-session keyring of `who`, and that all may search.
+/// Joins a keyring of the name of the shared one, which anybody can give to a keyring.
+fn join_by_name(who: Who) -> i32 {
+    keys::join(Some(&CString::new(shared_name(who)).expect("a name"))).expect("a keyring")
+}
+
+/// Makes such a keyring of bob's for `who`, that all may search.
 fn squat(who: Who) -> i32 {
     in_the_name_of(BOB, || {
-        let name = CString::new(shared_name(who)).expect("a name"); // anybody can give it to a keyring
-        let keyring = keys::join(Some(&name)).expect("a keyring");
+        let keyring = join_by_name(who);
         keys::set_permissions(keyring, 0x3f3f_3f3f).expect("permissions");
         keys::add("of-the-squatter", "secret", keyring).expect("a key");
         keyring

@@ -184,7 +184,7 @@ pub enum Outcome {
     Keeps,
     /// It succeeds. A new session keyring is made, which belongs to the caller.
     Charges,
-    /// It succeeds. The user-session keyring cannot be had, and a new session keyring is made.
+    /// It succeeds. The shared session keyring cannot be had, and a new session keyring is made.
     MakesInstead,
     /// It succeeds without a session keyring of its own, which matters so much.
     GoesOn(u8),

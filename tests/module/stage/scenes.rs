@@ -2,7 +2,8 @@
 //! The calls of the module in which something is made to fail, and what stands before them.
 
 use super::{
-    Who, assert_own_keyring, become_capable, join_as, live_session, set_fs_gid, set_fs_uid, shared_name, with_real_ids,
+    Who, assert_own_keyring, become_capable, join_as, live_session, set_fs_gid, set_fs_uid, shared_keyring,
+    with_real_ids,
 };
 use crate::Stage;
 use crate::support::keys;
@@ -86,9 +87,9 @@ impl Scene {
         }
         if self.asks_for("user-session") {
             // Of a login before: this is to be the first.
-            _ = with_real_ids(who, || {
-                keys::unlink(keys::search_keyring(&shared_name(who), keys::USER_SESSION)?, keys::USER_SESSION)
-            });
+            if let Ok(earlier) = shared_keyring(who) {
+                with_real_ids(who, || keys::unlink(earlier, keys::USER_SESSION)).expect("unlinked");
+            }
         }
         if self.capable {
             become_capable([4145, 4146, 4146], [5145, 5146, 5146]);
