@@ -278,20 +278,19 @@ pub fn compare(case: &Case, calls: &[Call], both: &Both, more: &[Rule]) -> Compa
         }
         comparison.last = number;
         let (theirs, ours) = (&both.theirs[..both.theirs.len().min(number + 1)], &both.ours[..=number]);
-        if theirs.last() == ours.last() && theirs.len() == ours.len() {
-            let done = &calls[..number];
-            if is_early_end(done) && done.iter().any(|call| matches!(call, Call::Between(_))) {
-                break; // the C module has ended a keyring that is hidden, left or dead, which nobody sees
+        if theirs.last() != ours.last() || theirs.len() != ours.len() {
+            let step = Step { case, users: both.users, calls: &calls[..number], theirs, ours };
+            let Some(rule) = RULES.iter().chain(more).find(|rule| rule.is_kept(&step)) else {
+                comparison.failed = true;
+                break;
+            };
+            comparison.differences.push((number, rule.entry));
+            if rule.parts {
+                break;
             }
-            continue;
         }
-        let step = Step { case, users: both.users, calls: &calls[..number], theirs, ours };
-        let Some(rule) = RULES.iter().chain(more).find(|rule| rule.is_kept(&step)) else {
-            comparison.failed = true;
-            break;
-        };
-        comparison.differences.push((number, rule.entry));
-        if rule.parts {
+        // Here the C module may have ended a keyring that is hidden, left or dead, and nobody sees it.
+        if is_early_end(&calls[..number]) && calls[..number].iter().any(|call| matches!(call, Call::Between(_))) {
             break;
         }
     }

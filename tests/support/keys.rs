@@ -81,7 +81,7 @@ pub fn restrict(keyring: i32) -> io::Result<()> {
 
 /// Gives the key to another owner; -1 leaves an id as it is.
 pub fn change_owner(key: i32, uid: u32, gid: u32) -> io::Result<()> {
-    keyctl(libc::KEYCTL_CHOWN, [key.into(), uid.into(), gid.into(), 0]).map(drop)
+    keyctl(libc::KEYCTL_CHOWN, [key.into(), uid as libc::c_long, gid as libc::c_long, 0]).map(drop)
 }
 
 pub fn link(key: i32, keyring: i32) -> io::Result<()> {
