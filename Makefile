@@ -68,6 +68,11 @@ check-systemd: all
 check-i686:
 	tests/ports/i686
 
+# Each change that cargo-mutants makes to src, or to FILE=src/session.rs alone, before the tests: takes hours.
+mutants:
+	tests/needs
+	tests/mutants $(FILE)
+
 # Debian's packages, source and binary. The compiler need not be Debian's, hence -d.
 deb:
 	tests/needs --packages
@@ -110,4 +115,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak mutants deb rpm install uninstall docs
