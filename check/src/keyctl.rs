@@ -14,7 +14,7 @@ pub const USER_SESSION: i32 = -5;
 fn keyctl(operation: u32, arguments: [c_long; 4]) -> io::Result<i32> {
     let [one, two, three, four] = arguments;
     // SAFETY: the callers below give numbers, and pointers to what lives as long as the call, with its length.
-    let answer = unsafe { libc::syscall(libc::SYS_keyctl, c_long::from(operation), one, two, three, four) };
+    let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation as c_long, one, two, three, four) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
 }
 

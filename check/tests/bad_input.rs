@@ -8,7 +8,6 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -78,9 +77,7 @@ fn files_that_include_each_other() {
 #[test]
 fn files_that_double_themselves() {
     let system = system(&[("sshd", &b"session include sshd\n".repeat(100))]);
-    let start = Instant::now();
     assert_told(system.path(), &["sshd"], 1, "lines: files include each other");
-    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

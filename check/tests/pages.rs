@@ -8,7 +8,6 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -190,9 +189,10 @@ fn colours_are_for_terminals() {
     assert!(!is_coloured(Some(("TERM", "dumb")), true));
 }
 
-/// docs/check.md has the time of a desktop: it is run by package scripts.
+/// It is run by package scripts, on all of a desktop's files. docs/check.md has the time; what does not depend on the machine are
+/// instructions: a slow processor executes these in 20 ms.
 #[test]
-fn it_takes_less_than_20_ms() {
+fn it_takes_few_instructions() {
     let tree = tempfile::tempdir().expect("a directory");
     let pam_d = tree.path().join("etc/pam.d");
     fs::create_dir_all(&pam_d).expect("a directory");
@@ -211,13 +211,13 @@ fn it_takes_less_than_20_ms() {
         }
     }
     assert!(services > 40);
-    let run = |_| {
-        let start = Instant::now();
-        Command::new(COMMAND).arg("--root").arg(tree.path()).output().expect("the command");
-        start.elapsed()
-    };
-    // The fastest of them: the machine has other things to do as well.
-    let fastest = (0..20).map(run).min().expect("runs");
-    println!("{services} services: {fastest:?}");
-    assert!(fastest < Duration::from_millis(20), "{fastest:?}");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", COMMAND, "--root"])
+        .arg(tree.path())
+        .output()
+        .expect("valgrind");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let instructions = told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse::<u64>().ok());
+    println!("{services} services: {instructions:?} instructions");
+    assert!(instructions.expect("a number") < 60_000_000, "{told}");
 }
