@@ -88,7 +88,8 @@ fn revoke_first(look: &Look) -> Option<Finding> {
     let stack = look.service.stack(Type::Session);
     let place = stack.iter().rposition(|entry| entry.keyinit().is_some())?;
     let needs = |entry: &&Entry| entry.module().is_some_and(|module| known::closes_with_keys(module, look.krb5));
-    let other = stack.get(place..)?.iter().find(needs).filter(|_| look.asks_for("revoke") && !look.asks_for("user-session"))?;
+    let other =
+        stack.get(place..)?.iter().find(needs).filter(|_| look.asks_for("revoke") && !look.asks_for("user-session"))?;
     let entry = stack.get(place)?;
     let name = other.module()?.name();
     let words: Vec<_> = words(entry).into_iter().filter(|word| *word != "revoke").collect();
