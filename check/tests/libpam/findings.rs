@@ -78,7 +78,8 @@ fn is_left(module: &Path, files: &[(String, String)], service: &str) -> bool {
         let daemons = keys::join(None).expect("a keyring");
         let mut pam = pam::Pam::start_of_system(service).expect("the service");
         pam.set_user("alice");
-        assert_eq!([pam.setcred(pam::ESTABLISH), pam.open()], [pam::SUCCESS; 2]);
+        pam.setcred(pam::ESTABLISH); // systemd-user may have no auth lines, and systemd goes on
+        assert_eq!(pam.open(), pam::SUCCESS);
         if keys::id(keys::SESSION).expect("a keyring") != daemons {
             fs::write(&left, "").expect("a file");
         }
