@@ -17,6 +17,14 @@ PREFIX ?= /usr/local
 PLACE = $(DESTDIR)$(SECURITYDIR)/$(MODULE_NAME).so
 PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
 
+COMMAND = target/release/pam_keyinit_check
+SBINDIR ?= $(PREFIX)/sbin
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+COMMAND_PLACE = $(DESTDIR)$(SBINDIR)/pam_keyinit_check
+COMMAND_PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/pam_keyinit_check.8
+COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pam_keyinit_check \
+	$(DESTDIR)$(ZSHDIR)/_pam_keyinit_check $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/pam_keyinit_check.fish
+
 all: $(MODULE)
 
 # Cargo may find that nothing has changed. Then no later make, by a root who has no cargo, is to ask it again.
@@ -53,12 +61,14 @@ check-reference:
 	tests/needs
 	PAM_KEYINIT_REFERENCE=1 $(TEST) --test module
 
-# Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there.
-IN_TRIXIE = $(TEST) --test module --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
+# Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there. And whether
+# pam_keyinit_check reads PAM's files as that libpam does.
+IN_TRIXIE = $(TEST) --test $(1) --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
 check-trixie: all
 	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
-	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(IN_TRIXIE) && \
-	PAM_KEYINIT_REFERENCE=1 $(IN_TRIXIE)
+	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,module) && \
+	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,libpam) && \
+	PAM_KEYINIT_REFERENCE=1 $(call IN_TRIXIE,module)
 
 # Logins in Debian 12 and 13 with systemd as their first process, in containers on this machine's kernel.
 check-systemd: all
@@ -109,10 +119,28 @@ uninstall:
 	else rm -f '$(PLACE)'; fi
 	rm -f '$(PAGE)'
 
+# The command that looks at /etc/pam.d, which nothing of the module needs: docs/check.md.
+command: $(COMMAND)
+
+$(COMMAND): Cargo.lock check/Cargo.toml $(wildcard check/src/*.rs check/src/*/*.rs)
+	$(CARGO) build --release --locked --package pam_keyinit_check
+	touch $@
+
+# Its page and completions are made by its tests, and kept.
+install-command: $(COMMAND)
+	install -D -m 755 $(COMMAND) '$(COMMAND_PLACE)'
+	install -D -m 644 check/man/pam_keyinit_check.8 '$(COMMAND_PAGE)'
+	install -D -m 644 check/completions/pam_keyinit_check.bash '$(word 1,$(COMPLETIONS))'
+	install -D -m 644 check/completions/_pam_keyinit_check '$(word 2,$(COMPLETIONS))'
+	install -D -m 644 check/completions/pam_keyinit_check.fish '$(word 3,$(COMPLETIONS))'
+
+uninstall-command:
+	rm -f '$(COMMAND_PLACE)' '$(COMMAND_PAGE)' $(COMPLETIONS:%='%')
+
 # The picture in docs/choosing.md, by Graphviz.
 docs: docs/keyrings.svg
 
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak mutants deb rpm install uninstall docs
+.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak mutants deb rpm install uninstall command install-command uninstall-command docs

@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: MIT
-//! The lists of what is in the module's file: that they have what cargo builds it from, in these versions.
+//! The lists of what is in the module's and the command's file: that they have what cargo builds them from, in these versions.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const LIST: &str = include_str!("../packaging/pam_keyinit.spdx");
+/// Each package with its list.
+const LISTS: [(&str, &str); 2] = [
+    ("pam_keyinit", include_str!("../packaging/pam_keyinit.spdx")),
+    ("pam_keyinit_check", include_str!("../packaging/pam_keyinit_check.spdx")),
+];
 
 /// The values of a tag, in the order of the list.
-fn values(tag: &str) -> impl Iterator<Item = &'static str> {
-    LIST.lines().filter_map(move |line| line.strip_prefix(tag)?.strip_prefix(": "))
+fn values<'a>(list: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
+    list.lines().filter_map(move |line| line.strip_prefix(tag)?.strip_prefix(": "))
 }
 
-/// Names and versions of the crates that the module is built from.
-fn crates() -> BTreeSet<(String, String)> {
+/// Names and versions of the crates that the package is built from. What makes code at its build is not in its file.
+fn crates(package: &str) -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
-            "--package=pam_keyinit",
+            "--package",
+            package,
             "--locked",
-            "--edges=normal,build",
+            "--edges=normal,build,no-proc-macro",
             "--prefix=none",
             "--format={p}",
             "--manifest-path",
@@ -39,18 +44,22 @@ fn crates() -> BTreeSet<(String, String)> {
 
 #[test]
 fn the_spdx_list_has_the_crates_of_the_build() {
-    let listed = values("PackageName").map(str::to_owned).zip(values("PackageVersion").map(str::to_owned)).collect();
-    assert_eq!(crates(), listed);
+    for (package, list) in LISTS {
+        let [names, versions] = ["PackageName", "PackageVersion"].map(|tag| values(list, tag).map(str::to_owned));
+        assert_eq!(crates(package), names.zip(versions).collect(), "{package}");
+    }
 }
 
 #[test]
 fn the_spdx_list_has_the_checksums_of_cargo_lock() {
     let lock = include_str!("../Cargo.lock");
-    let sums: Vec<_> = values("PackageChecksum").collect();
-    assert_eq!(sums.len(), crates().len() - 1, "of all but the module itself");
-    for sum in sums {
-        let sum = sum.strip_prefix("SHA256: ").expect("a SHA256");
-        assert!(lock.contains(&format!("checksum = \"{sum}\"")), "{sum}");
+    for (package, list) in LISTS {
+        let sums: Vec<_> = values(list, "PackageChecksum").collect();
+        assert_eq!(sums.len(), crates(package).len() - 1, "of all but {package} itself");
+        for sum in sums {
+            let sum = sum.strip_prefix("SHA256: ").expect("a SHA256");
+            assert!(lock.contains(&format!("checksum = \"{sum}\"")), "{sum}");
+        }
     }
 }
 
@@ -58,8 +67,8 @@ fn the_spdx_list_has_the_checksums_of_cargo_lock() {
 fn the_packages_have_these_versions() {
     let spec = include_str!("../packaging/rpm/pam_keyinit_rs.spec");
     let changelog = include_str!("../packaging/debian/changelog");
-    for (name, version) in crates() {
-        if name == env!("CARGO_PKG_NAME") {
+    for (name, version) in LISTS.iter().flat_map(|(package, _)| crates(package)) {
+        if LISTS.iter().any(|(package, _)| *package == name) {
             assert!(spec.contains(&format!("\nVersion:        {version}\n")), "{version} in the spec");
             assert!(changelog.starts_with(&format!("pam-keyinit ({version}-")), "{version} in Debian's changelog");
         } else {

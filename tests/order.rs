@@ -57,13 +57,17 @@ fn a_path_is_read_as_the_compiler_reads_it() {
     assert_eq!(named_after(code, "crate::"), names.into());
 }
 
-/// The table in src/lib.rs has all files, and each knows of those below it only.
+/// The table in lib.rs has all files, and each knows of those below it only.
 #[test]
 fn the_source_runs_downwards() {
-    let lib = include_str!("../src/lib.rs");
+    assert_runs_downwards("src", include_str!("../src/lib.rs"));
+    assert_runs_downwards("check/src", include_str!("../check/src/lib.rs"));
+}
+
+fn assert_runs_downwards(folder: &str, lib: &'static str) {
     let row = |line: &'static str| Some(line.strip_prefix("//! | [`")?.split_once("`]")?.0);
     let order: Vec<_> = lib.lines().filter_map(row).collect();
-    let files: Vec<_> = files("src").into_iter().filter(|(name, _)| name != "lib").collect();
+    let files: Vec<_> = files(folder).into_iter().filter(|(name, _)| !["lib", "main"].contains(&&**name)).collect();
     assert_eq!(order.len(), files.len(), "the table has each file once: {order:?}");
     for (name, code) in files {
         let place = order.iter().position(|file| *file == name).unwrap_or_else(|| panic!("{name} is not in the table"));
@@ -72,7 +76,7 @@ fn the_source_runs_downwards() {
                 named_after(&code, root).into_iter().filter(|known| order[..place].contains(&&**known)).collect();
             assert!(
                 above.is_empty(),
-                "src/{name}.rs stands below {above:?} in the table of src/lib.rs, and imports it"
+                "{folder}/{name}.rs stands below {above:?} in the table of {folder}/lib.rs, and imports it"
             );
         }
     }

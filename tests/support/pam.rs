@@ -50,6 +50,7 @@ unsafe extern "C" {
         confdir: *const c_char,
         pamh: *mut *mut Handle,
     ) -> c_int;
+    fn pam_start(service: *const c_char, user: *const c_char, conv: *const Conv, pamh: *mut *mut Handle) -> c_int;
     fn pam_end(pamh: *mut Handle, status: c_int) -> c_int;
     fn pam_set_item(pamh: *mut Handle, item: c_int, value: *const c_void) -> c_int;
     fn pam_authenticate(pamh: *mut Handle, flags: c_int) -> c_int;
@@ -87,6 +88,16 @@ impl Pam {
             unsafe { pam_start_confdir(service.as_ptr(), user, &raw const conv, confdir.as_ptr(), &raw mut handle) };
         assert_eq!(code, SUCCESS, "pam_start_confdir");
         Pam { handle }
+    }
+
+    /// Starts `service` of the system's own configuration for root, or says why libpam does not.
+    pub fn start_of_system(service: &str) -> Result<Pam, c_int> {
+        let service = CString::new(service).expect("no NUL inside");
+        let conv = Conv { conv: nobody_answers, data: ptr::null_mut() };
+        let mut handle = ptr::null_mut();
+        // SAFETY: strings with their NULs, a conversation that libpam copies, and a place for the handle.
+        let code = unsafe { pam_start(service.as_ptr(), c"root".as_ptr(), &raw const conv, &raw mut handle) };
+        if code == SUCCESS { Ok(Pam { handle }) } else { Err(code) }
     }
 
     /// The handle, for a call that goes past libpam.
