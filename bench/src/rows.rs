@@ -62,7 +62,7 @@ pub fn measure(bench: &Bench) -> Vec<Row> {
         Row::count(
             "bytes of the file",
             both(&|index| fs::metadata(&bench.modules[index]).expect("the module").len()),
-            Some(8192.0),
+            Some(16384.0),
         ),
         Row::count("memory dirty after load, kB", both(&|index| dirty(&bench.modules[index])), None),
         Row::count(
@@ -107,7 +107,9 @@ fn loads(rows: &mut Vec<Row>, bench: &Bench) {
     let first = |index: usize| time_in_process(|| load(&bench.modules[index]));
     let first = Samples::take(10, ROUNDS, [&|| first(OURS), &|| first(THEIRS), &|| first(NOTHING)]);
     let again = Samples::take(10, ROUNDS, [&|| again(OURS), &|| again(THEIRS), &|| again(NOTHING)]);
-    for (what, samples, goal) in [("load and unload", again, Some(0.7)), ("the first load of a process", first, None)] {
+    for (what, samples, goal) in
+        [("load and unload", again, Some(0.75)), ("the first load of a process", first, Some(0.9))]
+    {
         for (of, index, goal) in [(THIS, OURS, goal), (NAMES[NOTHING], NOTHING, None)] {
             rows.push(Row::spread(what, of, samples.spread(|round| round[index] / round[THEIRS]), 1.0, goal));
         }
