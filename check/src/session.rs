@@ -15,6 +15,8 @@ use crate::keyctl;
 pub enum State {
     /// The user's own, and it leads to the user keyring.
     Own,
+    /// The same, of all the user's sessions with `user-session`.
+    Shared,
     /// The user's own, and it does not lead there.
     Unlinked,
     /// Root's, and the user is another.
@@ -57,7 +59,7 @@ pub struct Session {
 impl Session {
     /// Whether there is something to do.
     pub fn is_good(&self) -> bool {
-        matches!(self.state, State::Own | State::Unknown) && !self.quota_is_full()
+        matches!(self.state, State::Own | State::Shared | State::Unknown) && !self.quota_is_full()
     }
 
     /// No room for a session keyring more.
@@ -96,14 +98,15 @@ fn state(uid: u32) -> (State, u32) {
     if keyctl::id(keyctl::USER_SESSION).is_ok_and(|user_session| user_session == session) {
         return (State::UserSession, uid);
     }
-    let owner = match keyctl::describe(session) {
-        Ok((owner, _)) => owner,
+    let (owner, name) = match keyctl::describe(session) {
+        Ok(description) => description,
         Err(error) => return (of_error(&error), uid),
     };
     // Anybody can give a keyring that name: so the id is compared.
     let user = keyctl::id(keyctl::USER).ok();
     let linked = user.is_some() && keyctl::search(session, &format!("_uid.{uid}")).ok() == user;
     let state = match owner {
+        _ if owner == uid && linked && name == format!("_ses.{uid}") => State::Shared,
         _ if owner == uid && linked => State::Own,
         _ if owner == uid => State::Unlinked,
         0 => State::Daemons,
@@ -117,6 +120,7 @@ const NEW: &str = "log in anew, or: keyctl session - sh -c 'keyctl link @u @s; e
 fn words(state: State, owner: u32) -> (String, String) {
     let (message, advice) = match state {
         State::Own => ("a session keyring of the user's own, which leads to the user keyring", ""),
+        State::Shared => ("the session keyring that all sessions of the user with user-session share", ""),
         State::Unlinked => (
             "a session keyring of the user's own, which does not lead to the user keyring: programs do not find the user's keys",
             "keyctl link @u @s",

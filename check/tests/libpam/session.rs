@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What `--session` says of each kind of session keyring, to root and to a user.
 
+use std::ffi::{CStr, CString};
 use std::process::Command;
 
 use crate::support::{child, ids, keys, seccomp};
@@ -41,8 +42,12 @@ fn with_real_ids(uid: u32, body: impl FnOnce()) {
 }
 
 fn join(uid: u32, linked: bool) {
+    join_named(uid, None, linked);
+}
+
+fn join_named(uid: u32, name: Option<&CStr>, linked: bool) {
     with_real_ids(uid, || {
-        keys::join(None).expect("a keyring");
+        keys::join(name).expect("a keyring");
         if linked {
             keys::link(keys::USER, keys::SESSION).expect("a link");
         }
@@ -53,6 +58,8 @@ pub fn assert_states() {
     for uid in [0, UID] {
         assert_state(uid, "user-session", 1, || {});
         assert_state(uid, "own", 0, || join(uid, true));
+        let shared = CString::new(format!("_ses.{uid}")).expect("no NUL");
+        assert_state(uid, "shared", 0, || join_named(uid, Some(&shared), true));
         assert_state(uid, "unlinked", 1, || join(uid, false));
         assert_state(uid, "another-users", 1, || join(OTHER, true));
         assert_state(uid, "revoked", 1, || {
