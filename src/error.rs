@@ -181,6 +181,7 @@ impl Failure {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::line::tests::shown;
 
     pub const ALL: [Error; 21] = [
         Error::NoHandle,
@@ -226,6 +227,25 @@ pub mod tests {
                 let advice = error.because(errno).advice();
                 assert!(advice.starts_with(&format!("{name}, ")), "{advice}");
             }
+        }
+    }
+
+    /// Only keyctl(2) may be absent because the kernel was built without it.
+    #[test]
+    fn advice_is_for_the_call_that_is_absent() {
+        for error in ALL {
+            let is_of_ids = matches!(error, Error::TakeOn | Error::GiveBack | Error::TakeOnFilesystemId);
+            let is_of_libpam = matches!(error, Error::NoUser | Error::NoState);
+            assert_eq!(error.because(libc::ENOSYS).advice().contains("CONFIG_KEYS"), !is_of_ids && !is_of_libpam);
+        }
+    }
+
+    #[test]
+    fn a_code_of_libpam_is_shown_with_its_sign() {
+        for code in [-31, 31] {
+            let mut line = Line::new();
+            Error::NoState.because(code).write(&mut line);
+            assert!(shown(&line).ends_with(&format!(": PAM error {code}")), "{}", shown(&line));
         }
     }
 }

@@ -9,12 +9,24 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
+use super::ids::{SYS_setregid, SYS_setresgid, SYS_setresuid, SYS_setreuid};
+
 /// A system call with conditions on its arguments.
 pub type Call = (c_long, Vec<(u8, u32)>);
 
 /// keyctl(2) with this operation.
 pub fn keyctl(operation: u32) -> Call {
     (libc::SYS_keyctl, vec![(0, operation)])
+}
+
+/// The change to `uid` as the real one, by whatever system call.
+pub fn change_of_uid(uid: u32) -> [Call; 2] {
+    [SYS_setresuid, SYS_setreuid].map(|number| (number, vec![(0, uid)]))
+}
+
+/// The change to `gid` as the real one.
+pub fn change_of_gid(gid: u32) -> [Call; 2] {
+    [SYS_setresgid, SYS_setregid].map(|number| (number, vec![(0, gid)]))
 }
 
 /// Makes the kernel answer `errno` to these calls of this process from now on.

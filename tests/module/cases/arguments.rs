@@ -44,11 +44,11 @@ fn an_unknown_argument_is_ignored_and_named_once(stage: &Stage) {
 }
 
 fn every_unknown_argument_is_named(stage: &Stage) {
-    let mut pam = stage.login(stage.user, &["auth MODULE one", "session MODULE two A one D"]);
+    let mut pam = stage.login(stage.user, &["auth MODULE one", "session MODULE two A one D a"]);
     assert_eq!([pam.setcred(ESTABLISH), pam.open()], [SUCCESS; 2]);
     let named: Vec<String> = stage.log().into_iter().map(|line| line.text).collect();
-    assert_eq!(named.len(), 4, "{named:?}");
-    for (line, word) in named.iter().zip(["\"one\"", "\"two\"", "\"A\"", "\"D\""]) {
+    assert_eq!(named.len(), 5, "{named:?}");
+    for (line, word) in named.iter().zip(["\"one\"", "\"two\"", "\"A\"", "\"D\"", "\"a\""]) {
         assert!(line.contains(word), "{line}");
     }
 }

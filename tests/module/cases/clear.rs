@@ -3,12 +3,12 @@
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, DEBUG, ERROR, NOTICE, assert_own_keyring, assert_revoked, become_ids, ids, in_child, in_the_name_of,
-    leave_behind, live_session, with_real_ids,
+    ALICE, BOB, CRITICAL, DEBUG, ERROR, NOTICE, assert_own_keyring, assert_revoked, become_ids, ids, in_child,
+    in_the_name_of, leave_behind, live_session, with_real_ids,
 };
 use crate::support::keys;
-use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, IGNORE, SUCCESS};
-use crate::support::seccomp::{keyctl, refuse};
+use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, IGNORE, SESSION_ERR, SUCCESS};
+use crate::support::seccomp::{change_of_gid, change_of_uid, keyctl, refuse};
 
 cases! {
     Anyone:
@@ -27,10 +27,12 @@ cases! {
         a_cleared_keyring_is_not_used_again => "clear"
         what_cannot_be_unlinked_is_told_and_the_rest_goes => "clear"
         what_is_not_there_any_more_is_no_error
+        a_user_keyring_that_cannot_be_linked_again_is_told => "clear"
         a_keyring_that_cannot_be_read_is_told => "clear";
     Root:
         a_caller_who_has_become_the_user_can_clear => "clear"
         a_caller_who_has_become_somebody_else_is_told
+        a_gid_that_is_lost_on_the_way_is_told => "clear"
         a_keyring_out_of_reach_is_told
         clearing_changes_no_id => "clear";
 }
@@ -236,6 +238,21 @@ fn what_is_not_there_any_more_is_no_error(stage: &Stage) {
     stage.assert_silent();
 }
 
+/// The permissions are no obstacle then, and are left as they are.
+fn a_user_keyring_that_cannot_be_linked_again_is_told(stage: &Stage) {
+    const PERMISSIONS: u32 = 0x3f3f_0000;
+    let mut pam = stage.session("force clear");
+    assert_eq!(pam.open(), SUCCESS);
+    let keyring = live_session();
+    let user_keyring = with_real_ids(stage.user, || keys::id(keys::USER).expect("the user keyring"));
+    keys::unlink(user_keyring, keyring).expect("unlinked");
+    in_the_name_of(stage.user, || keys::set_permissions(keyring, PERMISSIONS).expect("permissions"));
+    refuse(&[keyctl(libc::KEYCTL_LINK)], libc::ENOMEM);
+    assert_eq!(pam.close(), SUCCESS);
+    stage.assert_logged(ERROR, &["KEYCTL_LINK", "ENOMEM", "nothing is left in session keyring"]);
+    assert_eq!(keys::describe(keyring).expect("it is there").permissions, PERMISSIONS);
+}
+
 /// To a possessor the kernel shows it also by permission to search.
 fn a_keyring_that_cannot_be_read_is_told(stage: &Stage) {
     let mut pam = stage.login(stage.user, &["auth MODULE force clear", "session MODULE"]);
@@ -269,6 +286,16 @@ fn a_caller_who_has_become_somebody_else_is_told(stage: &Stage) {
     let parts = ["cannot take on the user's real uid and gid", "EPERM", "invalidated instead", "alice"];
     stage.assert_logged(NOTICE, &parts);
     assert_eq!(ids(), before);
+}
+
+/// The user's uid cannot be taken on, nor the caller's gid given back.
+fn a_gid_that_is_lost_on_the_way_is_told(stage: &Stage) {
+    let mut pam = stage.login(ALICE, &["session MODULE force clear"]);
+    assert_eq!(pam.open(), SUCCESS);
+    refuse(&[change_of_uid(ALICE.uid), change_of_gid(0)].concat(), libc::EPERM);
+    assert_eq!(pam.close(), SESSION_ERR);
+    stage.assert_logged(CRITICAL, &["cannot give the caller its own uid and gid back", "EPERM", "end this process"]);
+    assert_eq!([pam.open(), pam.close()], [SESSION_ERR; 2], "nothing succeeds any more");
 }
 
 fn a_keyring_out_of_reach_is_told(stage: &Stage) {

@@ -3,10 +3,11 @@
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, ERROR, assert_own_keyring, assert_revoked, become_ids, leave_behind, live_session, session,
+    ALICE, BOB, ERROR, assert_own_keyring, assert_revoked, become_ids, in_child, leave_behind, live_session, session,
 };
 use crate::support::keys;
 use crate::support::pam::{ESTABLISH, SUCCESS};
+use crate::support::seccomp::{keyctl, refuse};
 
 cases! {
     Anyone:
@@ -18,6 +19,8 @@ cases! {
         with_force_a_handle_opens_again_with_a_fresh_keyring
         without_revoke_too_a_handle_opens_again_with_a_fresh_keyring => "open-again"
         a_keyring_that_is_gone_already_is_no_error
+        a_keyring_that_is_gone_already_and_must_not_be_revoked_is_no_error
+        a_keyring_that_can_neither_be_revoked_nor_invalidated_is_told
         a_first_line_with_force_and_a_last_with_revoke_make_one_keyring;
     Root:
         a_keyring_out_of_reach_is_told_and_the_session_closed
@@ -109,6 +112,27 @@ fn a_keyring_that_is_gone_already_is_no_error(stage: &Stage) {
         keys::revoke(live_session()).expect("possessed");
         assert_eq!(pam.close(), SUCCESS);
         stage.assert_silent();
+    }
+}
+
+fn a_keyring_that_is_gone_already_and_must_not_be_revoked_is_no_error(stage: &Stage) {
+    let mut pam = stage.session("force revoke");
+    assert_eq!(pam.open(), SUCCESS);
+    keys::revoke(keys::SESSION).expect("revoked");
+    refuse(&[keyctl(libc::KEYCTL_REVOKE)], libc::EPERM);
+    assert_eq!(pam.close(), SUCCESS);
+    stage.assert_silent();
+}
+
+fn a_keyring_that_can_neither_be_revoked_nor_invalidated_is_told(stage: &Stage) {
+    for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
+        in_child(|| {
+            let mut pam = stage.session("force revoke");
+            assert_eq!(pam.open(), SUCCESS);
+            refuse(&[keyctl(libc::KEYCTL_REVOKE), keyctl(libc::KEYCTL_INVALIDATE)], errno);
+            assert_eq!(pam.close(), SUCCESS);
+            stage.differs("says-why", || stage.assert_logged(ERROR, &["KEYCTL_REVOKE", "its keys can still be used"]));
+        });
     }
 }
 

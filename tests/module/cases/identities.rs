@@ -6,7 +6,8 @@ use caps::{CapSet, CapsHashSet, securebits};
 use crate::Stage;
 use crate::stage::{
     ALICE, BOB, CAROL, ERROR, FRANK, LAST, ROOT, SET, Who, assert_own_keyring, assert_revoked, become_capable,
-    become_ids, flags, ids, in_child, live_session, set_flags, set_fs_gid, set_fs_uid,
+    become_ids, flags, ids, in_child, keep_capabilities_whatever_the_uids, live_session, set_flags, set_fs_gid,
+    set_fs_uid,
 };
 use crate::support::pam::{DELETE, ESTABLISH, IGNORE, REFRESH, SESSION_ERR, SUCCESS};
 
@@ -20,8 +21,10 @@ cases! {
         ids_that_could_not_be_given_back_are_not_taken_on => "no-way-back"
         capabilities_that_would_be_lost_are_kept => "no-way-back"
         a_caller_who_keeps_capabilities_is_not_refused => "ids-lost"
+        a_caller_whose_capabilities_do_not_depend_on_uids_is_not_refused
         a_capable_caller_keeps_its_ids_and_capabilities
-        the_parent_death_signal_and_the_dumpable_flag_stay;
+        the_parent_death_signal_and_the_dumpable_flag_stay
+        they_stay_with_a_caller_whose_effective_gid_is_the_user_s;
 }
 
 /// Every call of a login, with the ids looked at after each.
@@ -196,6 +199,17 @@ fn a_caller_who_keeps_capabilities_is_not_refused(stage: &Stage) {
     }
 }
 
+/// SECBIT_NO_SETUID_FIXUP, capabilities(7).
+fn a_caller_whose_capabilities_do_not_depend_on_uids_is_not_refused(stage: &Stage) {
+    in_child(|| {
+        keep_capabilities_whatever_the_uids();
+        become_capable([ALICE.uid; 3], [ALICE.gid; 3]);
+        let before = capabilities();
+        go_through_the_start(stage, ROOT);
+        assert_eq!(capabilities(), before);
+    });
+}
+
 fn a_capable_caller_keeps_its_ids_and_capabilities(stage: &Stage) {
     for (uids, gids, entry) in [
         ([ALICE.uid; 3], [ALICE.gid; 3], Some("saved-gid")),
@@ -225,5 +239,16 @@ fn the_parent_death_signal_and_the_dumpable_flag_stay(stage: &Stage) {
         let mut pam = stage.login(ALICE, &["session MODULE force revoke"]);
         assert_eq!([pam.open(), pam.close()], [SUCCESS; 2]);
         stage.differs("parent-death-signal", || assert_eq!(flags(), SET));
+    });
+}
+
+/// The effective gid need not be changed for the way back, which would clear them.
+fn they_stay_with_a_caller_whose_effective_gid_is_the_user_s(stage: &Stage) {
+    in_child(|| {
+        become_ids([0; 3], [0, ALICE.gid, 0]);
+        set_flags();
+        let mut pam = stage.login(ALICE, &["session MODULE force"]);
+        assert_eq!(pam.open(), SUCCESS);
+        assert_eq!(flags(), SET);
     });
 }

@@ -35,8 +35,8 @@ pub use self::keyrings::{
     session, shared_keyring, shared_name, use_up_the_quota,
 };
 pub use self::process::{
-    SET, become_capable, become_ids, flags, ids, ids_of, in_the_name_of, set_flags, set_fs_gid, set_fs_uid,
-    with_real_ids,
+    SET, become_capable, become_ids, flags, ids, ids_of, in_the_name_of, keep_capabilities_whatever_the_uids,
+    set_flags, set_fs_gid, set_fs_uid, with_real_ids,
 };
 pub use self::users::{ALICE, BOB, CAROL, DAVE, ERIN, FRANK, LAST, ROOT, SEVERAL, Who, many_users, users};
 use crate::Needs;

@@ -53,6 +53,13 @@ pub fn become_capable(uids: [u32; 3], gids: [u32; 3]) {
     securebits::set_keepcaps(false).expect("a flag");
 }
 
+/// From now on a change of uids takes no capabilities.
+pub fn keep_capabilities_whatever_the_uids() {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2; // linux/securebits.h
+    // SAFETY: takes numbers only.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) }, 0, "capable");
+}
+
 /// What [`flags`] are in a case that sets them.
 pub const SET: (Option<Signal>, bool) = (Some(Signal::SIGUSR1), true);
 
