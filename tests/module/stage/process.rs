@@ -48,8 +48,8 @@ pub fn become_capable(uids: [u32; 3], gids: [u32; 3]) {
     securebits::set_keepcaps(true).expect("a flag");
     become_ids(uids, gids);
     let both = CapsHashSet::from([Capability::CAP_SETUID, Capability::CAP_SETGID]);
-    caps::set(None, CapSet::Permitted, &both).expect("capabilities");
     caps::set(None, CapSet::Effective, &both).expect("capabilities");
+    caps::set(None, CapSet::Permitted, &both).expect("capabilities");
     securebits::set_keepcaps(false).expect("a flag");
 }
 
