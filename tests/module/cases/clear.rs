@@ -27,10 +27,10 @@ cases! {
         a_cleared_keyring_is_not_used_again => "clear"
         what_cannot_be_unlinked_is_told_and_the_rest_goes => "clear"
         what_is_not_there_any_more_is_no_error
-        a_user_keyring_that_cannot_be_linked_again_is_told => "clear"
         a_keyring_that_cannot_be_read_is_told => "clear";
     Root:
         a_caller_who_has_become_the_user_can_clear => "clear"
+        a_user_keyring_that_cannot_be_linked_again_is_told => "clear"
         a_caller_who_has_become_somebody_else_is_told
         a_gid_that_is_lost_on_the_way_is_told => "clear"
         a_keyring_out_of_reach_is_told
@@ -238,15 +238,15 @@ fn what_is_not_there_any_more_is_no_error(stage: &Stage) {
     stage.assert_silent();
 }
 
-/// The permissions are no obstacle then, and are left as they are.
+/// The permissions are no obstacle then, and are left as they are, also by a caller who may change them.
 fn a_user_keyring_that_cannot_be_linked_again_is_told(stage: &Stage) {
     const PERMISSIONS: u32 = 0x3f3f_0000;
     let mut pam = stage.session("force clear");
     assert_eq!(pam.open(), SUCCESS);
     let keyring = live_session();
-    let user_keyring = with_real_ids(stage.user, || keys::id(keys::USER).expect("the user keyring"));
-    keys::unlink(user_keyring, keyring).expect("unlinked");
-    in_the_name_of(stage.user, || keys::set_permissions(keyring, PERMISSIONS).expect("permissions"));
+    become_ids([stage.user.uid; 3], [stage.user.gid; 3]);
+    keys::unlink(keys::id(keys::USER).expect("the user keyring"), keyring).expect("unlinked");
+    keys::set_permissions(keyring, PERMISSIONS).expect("permissions");
     refuse(&[keyctl(libc::KEYCTL_LINK)], libc::ENOMEM);
     assert_eq!(pam.close(), SUCCESS);
     stage.assert_logged(ERROR, &["KEYCTL_LINK", "ENOMEM", "nothing is left in session keyring"]);
