@@ -101,6 +101,10 @@ check-packages:
 check-ports:
 	tests/ports/check $(PORTS)
 
+# Whole machines: Debian's kernels, in qemu. VM="linux-6.1" takes these of tests/vm/list only.
+check-vm: all
+	tests/vm/check $(VM)
+
 # This module has its name in it, and the C module has not.
 IS_OURS = grep -qs 'pam_keyinit\.rs'
 
@@ -143,4 +147,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports soak mutants deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
