@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: MIT
 //! Children of a test, and waiting.
 
+use std::env;
 use std::fmt::Debug;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe, read, write};
+use nix::unistd::{ForkResult, Pid, alarm, fork, pipe, read, write};
 
 use super::keys;
 
+/// How many times slower than others this machine is, as PAM_KEYINIT_SLOWNESS says: one in an emulator has to be waited for.
+fn slowness() -> u32 {
+    env::var("PAM_KEYINIT_SLOWNESS").map_or(1, |times| times.parse().expect("a number"))
+}
+
+/// What hangs in this process ends with SIGALRM.
+pub fn time_limit(seconds: u32) {
+    alarm::set(seconds * slowness());
+}
+
 /// How long a test waits for something that should come at once.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub fn patience() -> Duration {
+    Duration::from_secs(30) * slowness()
+}
 
 /// A child that waits to be told to go on.
 #[must_use = "it waits"]
@@ -95,7 +108,7 @@ pub fn in_child(body: impl FnOnce()) {
 /// Waits for something that the kernel does not report, for a few seconds at most.
 #[track_caller]
 pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience();
     while !there() {
         assert!(Instant::now() < end, "{what} did not come");
         std::thread::sleep(Duration::from_millis(5));

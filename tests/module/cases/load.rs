@@ -8,12 +8,12 @@ use std::{env, fs};
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{alarm, pipe, read, write};
+use nix::unistd::{pipe, read, write};
 
 use crate::Stage;
 use crate::stage::{
-    Started, WARNING, Who, assert_keyring_for, assert_revoked, in_child, leave_behind, live_session, wait_for_room,
-    wait_until,
+    Started, WARNING, Who, assert_keyring_for, assert_revoked, in_child, leave_behind, live_session, time_limit,
+    wait_for_room, wait_until,
 };
 use crate::support::keys;
 use crate::support::pam::{Pam, SUCCESS};
@@ -85,7 +85,7 @@ impl Thousand {
 /// Does `round` so often, and asserts that the process has no more after the last thousand than after the first.
 fn repeat(what: &str, count: usize, who: Who, mut round: impl FnMut()) {
     if count > SHORT {
-        alarm::set(count as u32 / 25);
+        time_limit(count as u32 / 25);
     }
     Thousand::with(who, Duration::ZERO); // what looking takes is not to be counted
     let first = Thousand::of(who, &mut round);

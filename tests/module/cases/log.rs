@@ -6,14 +6,15 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::panic;
 
-use nix::unistd::{Pid, alarm};
+use nix::unistd::Pid;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, NOTICE, assert_own_keyring, assert_revoked, in_child, leave_behind, live_session, wait_until,
+    ALICE, BOB, NOTICE, assert_own_keyring, assert_revoked, in_child, leave_behind, live_session, time_limit,
+    wait_until,
 };
 use crate::support::keys;
 use crate::support::pam::{DELETE, ESTABLISH, IGNORE, PERM_DENIED, Pam, REFRESH, SUCCESS, USER_UNKNOWN};
@@ -143,7 +144,7 @@ fn a_log_that_nobody_reads_hangs_no_login_that_succeeds(stage: &Stage) {
     let socket = fill_the_log();
     for arguments in ["", "revoke", "force", "force revoke"] {
         in_child(|| {
-            alarm::set(20); // the end of a login that hangs
+            time_limit(20); // the end of a login that hangs
             let mut pam =
                 stage.login(stage.user, &[&format!("auth MODULE {arguments}"), &format!("session MODULE {arguments}")]);
             assert_eq!([pam.authenticate(), pam.setcred(ESTABLISH), pam.open()], [IGNORE, SUCCESS, SUCCESS]);
@@ -163,7 +164,7 @@ fn a_log_that_nobody_reads_hangs_no_login_that_succeeds(stage: &Stage) {
 fn a_line_for_a_full_log_waits_until_it_is_read(stage: &Stage) {
     fill_the_log();
     let login = leave_behind(|| {
-        alarm::set(60);
+        time_limit(60);
         assert_eq!(stage.session("debug").open(), SUCCESS);
     });
     let login = login.start();

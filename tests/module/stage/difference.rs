@@ -13,9 +13,8 @@ use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use nix::unistd::alarm;
-
 use crate::Case;
+use crate::support::child::time_limit;
 use crate::support::differences::entries;
 use crate::support::imports::imports;
 
@@ -69,7 +68,7 @@ impl Differences {
         self.inside.set(true);
         if self.reference {
             // The C module never returns from some calls.
-            alarm::set(5);
+            time_limit(5);
         }
     }
 

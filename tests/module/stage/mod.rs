@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{Gid, Uid, User, alarm};
+use nix::unistd::{Gid, Uid, User};
 
 pub use self::keyrings::{
     Left, assert_keyring_for, assert_own_keyring, assert_revoked, assert_untouched, fill_up, join_as, live_session,
@@ -41,8 +41,10 @@ pub use self::process::{
 pub use self::users::{ALICE, BOB, CAROL, DAVE, ERIN, FRANK, LAST, ROOT, SEVERAL, Who, many_users, users};
 use crate::Needs;
 use crate::support::artefact;
-use crate::support::child::PATIENCE;
-pub use crate::support::child::{Started, Waiting, in_child, leave_behind, say_where, wait_for_room, wait_until};
+use crate::support::child::patience;
+pub use crate::support::child::{
+    Started, Waiting, in_child, leave_behind, say_where, time_limit, wait_for_room, wait_until,
+};
 pub use crate::support::namespace::bind;
 use crate::support::namespace::{mount_namespace, put_over, user_namespace};
 use crate::support::pam::Pam;
@@ -78,8 +80,7 @@ pub const DEBUG: u8 = 7;
 
 impl Stage {
     pub fn new(needs: Needs, module: PathBuf, directory: PathBuf) -> Stage {
-        // A case that hangs ends with SIGALRM.
-        alarm::set(120);
+        time_limit(120);
         user_namespace();
         mount_namespace();
         fs::create_dir(directory.join("pam.d")).expect("a directory");
@@ -169,7 +170,7 @@ impl Stage {
     /// Waits until `event` can be read. The log is read meanwhile: who writes to a full one waits.
     #[track_caller]
     pub fn wait_for(&self, what: &str, event: impl AsFd) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         let is_ready = |fd: &PollFd| fd.any().unwrap_or_default();
         loop {
             let mut both = [event.as_fd(), self.log.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));

@@ -6,11 +6,10 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::alarm;
 
 use super::probe::{Keyring, Process, Switchboard, View};
 use super::program::{Program, Running};
-use super::{Who, bind, in_child};
+use super::{Who, bind, in_child, time_limit};
 use crate::Stage;
 use crate::support::artefact;
 use crate::support::keys::{self, Description};
@@ -103,7 +102,7 @@ pub fn try_with(stage: &Stage, program: &Program, arguments: Option<&str>, files
 #[track_caller]
 pub fn with_pam_d(stage: &Stage, files: &[(&str, String)], caller: Caller, body: impl FnOnce()) {
     in_child(|| {
-        alarm::set(60);
+        time_limit(60);
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
         put_into_pam_d(stage, files);
         if caller == Caller::WithKeyring {
