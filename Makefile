@@ -63,7 +63,7 @@ check-reference:
 
 # Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there. And whether
 # pam_keyinit_check reads PAM's files as that libpam does.
-IN_TRIXIE = $(TEST) --test $(1) --config "target.'cfg(unix)'.runner = ['tests/inside', '$$root', 'target']"
+IN_TRIXIE = $(TEST) --test $(1) --config "target.'cfg(unix)'.runner = ['$(CURDIR)/tests/inside', '$$root', '$(CURDIR)/target']"
 check-trixie: all
 	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
 	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,module) && \
