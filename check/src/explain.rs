@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::directive::Type;
 use crate::dispatch::{Run, run, run_again};
 use crate::known::{self, OUR_WORDS, is_c_module};
+use crate::report::visible;
 use crate::stack::{Entry, Service, Step};
 use crate::tree::Tree;
 
@@ -210,7 +211,7 @@ pub fn text(out: &mut impl Write, service: &Service, before: Before, moments: &[
             writeln!(out, "{bold}{call}{bold:#}")?;
         }
         let place = format!("{}:{}", moment.file.file_name().unwrap_or_default().to_string_lossy(), moment.line);
-        let module: String = moment.module.chars().map(|c| if c.is_control() { '?' } else { c }).take(100).collect();
+        let module = visible(&moment.module, 100);
         if moment.reached {
             writeln!(out, "  {place:<24} {module}")?;
         } else {

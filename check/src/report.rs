@@ -17,6 +17,9 @@ fn style(severity: Severity) -> Style {
     Style::new().bold().fg_color(Some(color.into()))
 }
 
+/// Of a message, or of an advice, so many characters are shown.
+const MOST: usize = 400;
+
 /// For people: the same line of several services is told of once.
 pub fn text(out: &mut impl Write, findings: &[Finding], services: usize) -> io::Result<()> {
     let mut told: Vec<(&Finding, Vec<&str>)> = Vec::new();
@@ -38,14 +41,14 @@ pub fn text(out: &mut impl Write, findings: &[Finding], services: usize) -> io::
             "{}{line}: {style}{}{style:#}: {} [{}]",
             finding.file.display(),
             finding.severity,
-            visible(&finding.message),
+            visible(&finding.message, MOST),
             finding.rule
         )?;
         let of_file = finding.file.file_name().is_some_and(|name| services.iter().all(|service| name == *service));
         if !of_file {
             writeln!(out, "    in: {}", services.join(", "))?;
         }
-        writeln!(out, "    do: {}", visible(&finding.advice))?;
+        writeln!(out, "    do: {}", visible(&finding.advice, MOST))?;
     }
     let number = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let count = |severity: Severity| {
@@ -55,9 +58,9 @@ pub fn text(out: &mut impl Write, findings: &[Finding], services: usize) -> io::
     writeln!(out, "{}: {}", number(services, "service"), counts.join(", "))
 }
 
-/// What a file says must not write to a terminal as it pleases.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(400).collect()
+/// The first `most` characters. What a file says must not write to a terminal as it pleases.
+pub fn visible(text: &str, most: usize) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(most).collect()
 }
 
 /// For programs.
