@@ -38,6 +38,17 @@ pub fn set_ids(number: c_long, [real, effective, saved]: [i64; 3]) {
     assert_eq!(answer, 0, "setres*id {real} {effective} {saved}: {}", io::Error::last_os_error());
 }
 
+/// Does something under these real ids.
+pub fn with_real_ids<T>(uid: u32, gid: u32, body: impl FnOnce() -> T) -> T {
+    let before = ids();
+    set_ids(SYS_setresgid, [gid.into(), -1, -1]);
+    set_ids(SYS_setresuid, [uid.into(), -1, -1]);
+    let result = body();
+    set_ids(SYS_setresuid, [before[0].into(), -1, -1]);
+    set_ids(SYS_setresgid, [before[4].into(), -1, -1]);
+    result
+}
+
 /// Makes `uids` and `gids` (real, effective, saved) the thread's.
 #[track_caller]
 pub fn become_ids(uids: [u32; 3], gids: [u32; 3]) {

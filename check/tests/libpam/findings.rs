@@ -11,10 +11,9 @@ use keyinit_check::rules::{Finding, findings};
 use keyinit_check::stack::Service;
 use keyinit_check::tree::Tree;
 
+use crate::alice::put_into_passwd;
 use crate::shipped::files;
 use crate::support::{child, keys, namespace, pam};
-
-const UID: u32 = 4711;
 
 /// Logs in by every service of the distributions and of this machine that is for logins.
 pub fn try_all(module: &Path) {
@@ -72,8 +71,7 @@ fn is_left(module: &Path, files: &[(String, String)], service: &str) -> bool {
     child::in_child(|| {
         child::say_where(service.to_owned());
         namespace::mount_namespace();
-        namespace::put_over(directory.path(), "/etc/passwd", &format!("root:x:0:0::/:\nalice:x:{UID}:{UID}::/:\n"));
-        namespace::put_over(directory.path(), "/etc/nsswitch.conf", "passwd: files\ngroup: files\n");
+        put_into_passwd(directory.path());
         namespace::bind(&pam_d, Path::new("/etc/pam.d"));
         let daemons = keys::join(None).expect("a keyring");
         let mut pam = pam::Pam::start_of_system(service).expect("the service");

@@ -8,9 +8,8 @@ use keyinit_check::explain::{Before, Event, explain};
 use keyinit_check::stack::Service;
 use keyinit_check::tree::Tree;
 
-use crate::support::{child, ids, keys, namespace, pam};
-
-const UID: u32 = 4711;
+use crate::alice::{UID, join, put_into_passwd};
+use crate::support::{child, keys, namespace, pam};
 
 /// Goes through logins with all kinds of lines, from each kind of session keyring.
 pub fn compare_logins(module: &Path) {
@@ -68,25 +67,11 @@ fn services(module: &str) -> Vec<String> {
 
 fn log_in(directory: &Path, pam_d: &Path, before: Before, foretold: &[Vec<Event>; 3]) {
     namespace::mount_namespace();
-    let passwd = format!("root:x:0:0::/:\nalice:x:{UID}:{UID}::/:\n");
-    namespace::put_over(directory, "/etc/passwd", &passwd);
-    namespace::put_over(directory, "/etc/nsswitch.conf", "passwd: files\ngroup: files\n");
+    put_into_passwd(directory);
     match before {
         Before::None => {}
         Before::Other => drop(keys::join(None).expect("a keyring")),
-        Before::User => {
-            ids::set_ids(ids::SYS_setresgid, [UID.into(), -1, -1]);
-            ids::set_ids(ids::SYS_setresuid, [UID.into(), -1, -1]);
-            keys::join(None).expect("a keyring");
-            ids::set_ids(ids::SYS_setresuid, [0, -1, -1]);
-            ids::set_ids(ids::SYS_setresgid, [0, -1, -1]);
-            let user = || {
-                ids::set_ids(ids::SYS_setresuid, [UID.into(), -1, -1]);
-                keys::link(keys::USER, keys::SESSION).expect("a link");
-                ids::set_ids(ids::SYS_setresuid, [0, -1, -1]);
-            };
-            user();
-        }
+        Before::User => join(UID, true),
     }
     // A look would give a process without one the user-session keyring: then there is nothing to compare with.
     let mut last = (before != Before::None).then(|| keys::id(keys::SESSION).expect("a keyring"));

@@ -4,6 +4,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod alice;
 mod findings;
 mod login;
 mod random;

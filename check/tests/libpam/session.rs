@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! What `--session` says of each kind of session keyring, to root and to a user.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::process::Command;
 
+use crate::alice::{UID, join, join_named};
 use crate::support::{child, ids, keys, seccomp};
 
-const UID: u32 = 4711;
 const OTHER: u32 = 4712;
 
 /// Runs the command as this user, in the session keyring that `prepare` leaves, and compares the state that it tells.
@@ -30,28 +30,6 @@ fn told(arguments: &[&str]) -> (String, Option<i32>) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let state = text.split("\"state\": \"").nth(1).and_then(|rest| rest.split('"').next());
     (state.unwrap_or(&*String::from_utf8_lossy(&output.stderr)).to_owned(), output.status.code())
-}
-
-/// Runs with the real ids of this user.
-fn with_real_ids(uid: u32, body: impl FnOnce()) {
-    ids::set_ids(ids::SYS_setresgid, [uid.into(), -1, -1]);
-    ids::set_ids(ids::SYS_setresuid, [uid.into(), -1, -1]);
-    body();
-    ids::set_ids(ids::SYS_setresuid, [0, -1, -1]);
-    ids::set_ids(ids::SYS_setresgid, [0, -1, -1]);
-}
-
-fn join(uid: u32, linked: bool) {
-    join_named(uid, None, linked);
-}
-
-fn join_named(uid: u32, name: Option<&CStr>, linked: bool) {
-    with_real_ids(uid, || {
-        keys::join(name).expect("a keyring");
-        if linked {
-            keys::link(keys::USER, keys::SESSION).expect("a link");
-        }
-    });
 }
 
 pub fn assert_states() {

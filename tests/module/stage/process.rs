@@ -6,8 +6,7 @@ use nix::sys::prctl::{get_dumpable, get_pdeathsig, set_dumpable, set_pdeathsig};
 use nix::sys::signal::Signal;
 
 use super::Who;
-use crate::support::ids::set_ids;
-use crate::support::ids::{SYS_setfsgid, SYS_setfsuid, SYS_setresgid, SYS_setresuid};
+use crate::support::ids::{self, SYS_setfsgid, SYS_setfsuid};
 pub use crate::support::ids::{become_ids, ids, ids_of};
 
 pub fn set_fs_uid(uid: u32) {
@@ -22,13 +21,7 @@ pub fn set_fs_gid(gid: u32) {
 
 /// Does something under the real ids of `who`.
 pub fn with_real_ids<T>(who: Who, body: impl FnOnce() -> T) -> T {
-    let before = ids();
-    set_ids(SYS_setresgid, [who.gid.into(), -1, -1]);
-    set_ids(SYS_setresuid, [who.uid.into(), -1, -1]);
-    let result = body();
-    set_ids(SYS_setresuid, [before[0].into(), -1, -1]);
-    set_ids(SYS_setresgid, [before[4].into(), -1, -1]);
-    result
+    ids::with_real_ids(who.uid, who.gid, body)
 }
 
 /// The owner of a new key is the filesystem uid, who may also change its permissions; the user keyring is found by the real
