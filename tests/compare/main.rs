@@ -49,10 +49,10 @@ const LISTS: [List; 3] = [
         name: "what_is_done_to_the_keyring_between_calls",
         sequences: deed::sequences,
         rules: &deed::RULES,
-        one_of: 5,
+        one_of: 11,
     },
-    List { name: "system_calls_that_are_refused", sequences: refusal::sequences, rules: &refusal::RULES, one_of: 5 },
-    List { name: "callers_with_ids_of_all_kinds", sequences: identity::sequences, rules: &identity::RULES, one_of: 5 },
+    List { name: "system_calls_that_are_refused", sequences: refusal::sequences, rules: &refusal::RULES, one_of: 11 },
+    List { name: "callers_with_ids_of_all_kinds", sequences: identity::sequences, rules: &identity::RULES, one_of: 11 },
 ];
 
 fn main() -> ExitCode {
@@ -78,9 +78,17 @@ fn main() -> ExitCode {
 fn every() -> Result<(), Failed> {
     let begun = Instant::now();
     let tally = share(EVERY, &[]);
-    println!("{} sequences of up to four calls in {:?}; {:?}", tally.compared, begun.elapsed(), tally.differences);
+    println!(
+        "{} sequences of up to {} calls in {:?}; {:?}",
+        tally.compared,
+        every::longest(),
+        begun.elapsed(),
+        tally.differences
+    );
     judge(&tally)?;
-    all_entries_differ(&tally, &rules::RULES)
+    // It takes an end, two sessions, and one end.
+    let takes_four = |rule: &&Rule| rule.entry == "early-end" && every::longest() < 4;
+    all_entries_differ(&tally, rules::RULES.iter().filter(|rule| !takes_four(rule)))
 }
 
 fn compare_list(list: &List) -> Result<(), Failed> {
@@ -95,12 +103,12 @@ fn compare_list(list: &List) -> Result<(), Failed> {
     );
     judge(&tally)?;
     // A part of a list need not show all.
-    if case::full() { all_entries_differ(&tally, list.rules) } else { Ok(()) }
+    if case::full() { all_entries_differ(&tally, list.rules.iter()) } else { Ok(()) }
 }
 
-fn all_entries_differ(tally: &Tally, rules: &[Rule]) -> Result<(), Failed> {
+fn all_entries_differ<'r>(tally: &Tally, mut rules: impl Iterator<Item = &'r Rule>) -> Result<(), Failed> {
     let entries = differences::entries();
-    match rules.iter().find(|rule| !tally.differences.contains_key(rule.entry) || !entries.contains(rule.entry)) {
+    match rules.find(|rule| !tally.differences.contains_key(rule.entry) || !entries.contains(rule.entry)) {
         Some(Rule { entry, .. }) => {
             Err(format!("nothing differs by {entry}, or it is no entry of docs/differences.md").into())
         }
