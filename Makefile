@@ -37,13 +37,17 @@ demo: all
 	$(CARGO) run --release --locked --quiet --config 'profile.release.lto="off"' --package demo
 
 # Always of the whole workspace: then crates that its packages share are compiled once.
-TEST = $(CARGO) test --workspace --release --locked
+TEST = $(CARGO) test --workspace --locked
 
 check:
 	tests/needs
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --release --locked --quiet --all-targets -- --deny warnings
 	$(TEST) --no-fail-fast
+
+# The behaviour tests under valgrind's memcheck, all but those into which it does not look.
+memcheck:
+	tests/needs
 	PAM_KEYINIT_MEMCHECK=1 $(TEST) --test module
 
 # The load of `make check`, in full, with the figures that docs/reliability.md has.
@@ -69,10 +73,6 @@ check-trixie: all
 	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,module) && \
 	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,libpam) && \
 	PAM_KEYINIT_REFERENCE=1 $(call IN_TRIXIE,module)
-
-# Logins in Debian 12 and 13 with systemd as their first process, in containers on this machine's kernel.
-check-systemd: all
-	tests/systemd/check $(MODULE) bookworm trixie
 
 # Both on i686, in Debian 12, where the module is built too.
 check-i686:
@@ -101,7 +101,7 @@ check-packages:
 check-ports:
 	tests/ports/check $(PORTS)
 
-# Whole machines in qemu, with Debian's kernels. VM="linux-6.1" takes these of tests/vm/list only.
+# Whole machines in qemu: Debian's kernels, systemd, SELinux. VM="linux-6.1 systemd-12" takes these of tests/vm/list only.
 check-vm: all
 	tests/vm/check $(VM)
 
@@ -147,4 +147,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check bench check-reference check-trixie check-systemd check-i686 check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
