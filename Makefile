@@ -108,11 +108,13 @@ check-vm: all
 # This module has its name in it, and the C module has not.
 IS_OURS = grep -qs 'pam_keyinit\.rs'
 
-# Written beside its place and renamed: a login finds the old module or the new one, whole. The C module, if it is there, is kept.
+# Written beside its place and renamed: a login finds the old module or the new one, whole, also after a power failure. The C module, if
+# it is there, is kept.
 install: $(MODULE)
 	install -d '$(DESTDIR)$(SECURITYDIR)'
 	! [ -e '$(PLACE)' ] || $(IS_OURS) '$(PLACE)' || [ '$(PLACE)' -ef '$(PLACE).orig' ] || ln -f '$(PLACE)' '$(PLACE).orig'
 	install -m 644 $(MODULE) '$(PLACE).new'
+	sync '$(PLACE).new'
 	mv -f '$(PLACE).new' '$(PLACE)'
 	install -D -m 644 man/pam_keyinit.8 '$(PAGE)'
 
