@@ -31,11 +31,13 @@ pub fn root() -> &'static Path {
 
 /// Where the system keeps its own pam_keyinit.so.
 pub fn installed() -> PathBuf {
-    let architecture = match std::env::consts::ARCH {
-        "x86" => "i386",
-        same => same,
+    let multiarch = match std::env::consts::ARCH {
+        "x86" => "i386-linux-gnu",
+        "arm" => "arm-linux-gnueabihf",
+        "powerpc64" => "powerpc64le-linux-gnu",
+        same => &format!("{same}-linux-gnu"),
     };
-    let multiarch = format!("/usr/lib/{architecture}-linux-gnu/security");
+    let multiarch = format!("/usr/lib/{multiarch}/security");
     let mut there = [&*multiarch, "/usr/lib64/security", "/lib/security", "/usr/lib/security"]
         .map(|directory| Path::new(directory).join("pam_keyinit.so"))
         .into_iter()

@@ -44,7 +44,16 @@ pub fn refuse(calls: &[Call], errno: i32) {
 pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
     // linux/audit.h
     const X86_64: u32 = 0xc000_003e;
-    const I386: u32 = 0x4000_0003;
+    let this = match std::env::consts::ARCH {
+        "x86_64" => X86_64,
+        "x86" => 0x4000_0003,
+        "aarch64" => 0xc000_00b7,
+        "arm" => 0x4000_0028,
+        "riscv64" => 0xc000_00f3,
+        "powerpc64" => 0xc000_0015, // ppc64le
+        "s390x" => 0x8000_0016,
+        other => panic!("no constant for {other}"),
+    };
     let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
     for (number, conditions) in calls {
         let is_keyctl = *number == libc::SYS_keyctl;
@@ -63,13 +72,17 @@ pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
             rules.push(SeccompRule::new(conditions).expect("a rule"));
         }
     }
-    // seccompiler knows no i386: its program for x86-64 does, once it asks for the other architecture.
-    let arch = if cfg!(target_arch = "x86") { "x86_64" } else { std::env::consts::ARCH };
-    let arch = arch.try_into().expect("an architecture that seccompiler knows");
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch);
+    // seccompiler knows three architectures. Its program for one of them does for all, once it asks for the other, and on big-endian
+    // ones finds the halves of arguments (16 bytes behind) in the other order.
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, seccompiler::TargetArch::x86_64);
     let mut program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
-    if cfg!(target_arch = "x86") {
-        program.iter_mut().filter(|instruction| instruction.k == X86_64).for_each(|instruction| instruction.k = I386);
+    for instruction in &mut program {
+        match instruction.k {
+            X86_64 => instruction.k = this,
+            16.. if cfg!(target_endian = "big") && instruction.code == LOAD => instruction.k ^= 4,
+            _ => {}
+        }
     }
     program
 }
