@@ -47,7 +47,9 @@ pub fn lines(bytes: &[u8]) -> (Vec<Line>, Vec<Fault>) {
         if text.is_empty() {
             if let Some(line) = begun.take() {
                 faults.push(Fault { number, kind: FaultKind::Interrupted });
-                lines.push(line);
+                if !trim_start(&line.text).is_empty() {
+                    lines.push(line);
+                }
             }
             continue;
         }
@@ -168,6 +170,14 @@ mod tests {
     fn lines_are_continued_and_comments_left_out() {
         let expected = [(2, "a b c\n"), (4, "d "), (5, "e")].map(|(number, text)| (number, text.to_owned()));
         assert_eq!(texts("# one\n a b\\\n  c\nd # \\\ne"), expected);
+    }
+
+    #[test]
+    fn a_backslash_and_nothing_is_no_line() {
+        let faults = |number| vec![Fault { number, kind: FaultKind::Interrupted }];
+        assert_eq!(lines(b"\\\n \t "), (Vec::new(), faults(2)));
+        assert_eq!(lines(b"\\\n# comment\n"), (Vec::new(), faults(2)));
+        assert_eq!(lines(b"one \\\n\n").0.len(), 1);
     }
 
     #[test]
