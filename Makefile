@@ -42,7 +42,7 @@ TEST = $(CARGO) test --workspace --locked
 check:
 	tests/needs
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --release --locked --quiet --all-targets -- --deny warnings
+	$(CARGO) clippy --workspace --locked --quiet --all-targets -- --deny warnings
 	$(TEST) --no-fail-fast
 
 # The behaviour tests under valgrind's memcheck, all but those into which it does not look.

@@ -291,7 +291,17 @@ impl Reading<'_> {
             inner.level += 1;
             self.push(outer, Entry { step: Step::Substack, ..entry.clone() });
         }
-        let Err((why, refused)) = self.included(name, inner) else { return Ok(()) };
+        // What `[]` names.
+        let read = match (name, how) {
+            (Some(""), How::Include) => {
+                let message = "includes \"\": libpam leaves the line out".to_owned();
+                self.fault(&entry.file, entry.line, inner.kind, message);
+                return Ok(());
+            }
+            (Some(""), How::Substack) => Err(("includes \"\"".to_owned(), Refused::All)),
+            _ => self.included(name, inner),
+        };
+        let Err((why, refused)) = read else { return Ok(()) };
         let whole = refused == Refused::All || (how == How::At && inner.kind.is_none());
         let outcome = if whole { "libpam does not start the service" } else { "libpam has a failure in its place" };
         self.fault(&entry.file, entry.line, inner.kind, format!("{why}: {outcome}"));
