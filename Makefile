@@ -125,11 +125,12 @@ uninstall:
 	else rm -f '$(PLACE)'; fi
 	rm -f '$(PAGE)'
 
-# The command that looks at /etc/pam.d, which nothing of the module needs: docs/check.md.
+# The command that looks at /etc/pam.d, which nothing of the module needs: docs/check.md. As for the demonstration, without link-time
+# optimisation.
 command: $(COMMAND)
 
 $(COMMAND): Cargo.lock check/Cargo.toml $(wildcard check/src/*.rs check/src/*/*.rs)
-	$(CARGO) build --release --locked --package pam_keyinit_check
+	$(CARGO) build --release --locked --config 'profile.release.lto="off"' --package pam_keyinit_check
 	touch $@
 
 # Its page and completions are made by its tests, and kept.
