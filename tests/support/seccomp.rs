@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! System calls that the kernel refuses from now on, by a seccomp filter.
 
-use std::collections::BTreeMap;
 use std::ffi::c_long;
 
+use libc::sock_filter;
 use nix::sys::prctl::set_no_new_privs;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
 
 use super::ids::{SYS_setregid, SYS_setresgid, SYS_setresuid, SYS_setreuid};
 
@@ -31,8 +28,8 @@ pub fn change_of_gid(gid: u32) -> [Call; 2] {
 
 /// Makes the kernel answer `errno` to these calls of this process from now on.
 pub fn refuse(calls: &[Call], errno: i32) {
-    let program = filter(calls, SeccompAction::Errno(errno.unsigned_abs()));
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
+    let mut program = filter(calls, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs());
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     set_no_new_privs().expect("a flag"); // without it only root may have a filter
     // By prctl(2): valgrind 3.19 does not know seccomp(2).
     // SAFETY: a program, which the kernel copies.
@@ -40,12 +37,12 @@ pub fn refuse(calls: &[Call], errno: i32) {
     assert_eq!(answer, 0, "the filter is in force");
 }
 
-/// A filter with this `action` for these calls.
-pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
+/// A filter that has this `answer`, one of seccomp(2), to these calls, and lets all others pass. By hand: seccompiler makes none for
+/// half of the architectures, and none at all on big-endian ones.
+pub fn filter(calls: &[Call], answer: u32) -> Vec<sock_filter> {
     // linux/audit.h
-    const X86_64: u32 = 0xc000_003e;
-    let this = match std::env::consts::ARCH {
-        "x86_64" => X86_64,
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => 0xc000_003e,
         "x86" => 0x4000_0003,
         "aarch64" => 0xc000_00b7,
         "arm" => 0x4000_0028,
@@ -54,35 +51,31 @@ pub fn filter(calls: &[Call], action: SeccompAction) -> BpfProgram {
         "s390x" => 0x8000_0016,
         other => panic!("no constant for {other}"),
     };
-    let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
+    let mut program = Vec::new();
     for (number, conditions) in calls {
-        let is_keyctl = *number == libc::SYS_keyctl;
-        #[allow(clippy::useless_conversion, reason = "on 32-bit systems it is none")]
-        let number = i64::from(*number);
-        let rules = rules.entry(number).or_default();
-        let conditions: Vec<_> = conditions
-            .iter()
-            .map(|&(index, value)| {
-                // Operations of keyctl(2) as a whole, of which the kernel takes 32 bits: keys::pass_filters.
-                let length = if is_keyctl && index == 0 { SeccompCmpArgLen::Qword } else { SeccompCmpArgLen::Dword };
-                SeccompCondition::new(index, length, SeccompCmpOp::Eq, value.into()).expect("a condition")
-            })
-            .collect();
-        if !conditions.is_empty() {
-            rules.push(SeccompRule::new(conditions).expect("a rule"));
+        // Where in struct seccomp_data, and what has to be there.
+        let mut fields = vec![(4, architecture), (0, *number as u32)];
+        for &(index, value) in conditions {
+            let argument = 16 + 8 * u32::from(index);
+            let (low, high) = if cfg!(target_endian = "big") { (4, 0) } else { (0, 4) };
+            fields.push((argument + low, value));
+            // Operations of keyctl(2) as a whole, of which the kernel takes 32 bits: keys::pass_filters.
+            if *number == libc::SYS_keyctl && index == 0 {
+                fields.push((argument + high, 0));
+            }
         }
-    }
-    // seccompiler knows three architectures. Its program for one of them does for all, once it asks for the other, and on big-endian
-    // ones finds the halves of arguments (16 bytes behind) in the other order.
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, seccompiler::TargetArch::x86_64);
-    let mut program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
-    for instruction in &mut program {
-        match instruction.k {
-            X86_64 => instruction.k = this,
-            16.. if cfg!(target_endian = "big") && instruction.code == LOAD => instruction.k ^= 4,
-            _ => {}
+        // To the next call, where one does not fit: over two instructions for each field that is left, and over the answer.
+        for (left, (offset, value)) in (0..fields.len()).rev().zip(fields) {
+            program.push(instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0));
+            program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, 2 * left + 1));
         }
+        program.push(instruction(libc::BPF_RET | libc::BPF_K, answer, 0));
     }
+    program.push(instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0));
     program
+}
+
+/// An instruction, after which, where it is a comparison that does not hold, so many are passed over.
+fn instruction(code: u32, k: u32, otherwise: usize) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: u8::try_from(otherwise).expect("a short filter"), k }
 }

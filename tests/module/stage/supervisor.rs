@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use nix::sys::prctl::set_no_new_privs;
-use seccompiler::{BpfProgram, SeccompAction};
 
 use crate::support::seccomp::{Call, filter};
 use crate::support::trace::SystemCall;
@@ -94,13 +93,9 @@ impl Plan {
 /// Puts the calling thread under a filter that asks at the descriptor that this returns.
 fn listen(numbers: &[c_long]) -> OwnedFd {
     let calls: Vec<Call> = numbers.iter().map(|&number| (number, Vec::new())).collect();
-    let mut program: BpfProgram = filter(&calls, SeccompAction::Trace(0));
-    // seccompiler knows no supervisor: its answer for tracers stands where the one for supervisors is to be.
-    for instruction in program.iter_mut().filter(|instruction| instruction.k == libc::SECCOMP_RET_TRACE) {
-        instruction.k = libc::SECCOMP_RET_USER_NOTIF;
-    }
+    let mut program = filter(&calls, libc::SECCOMP_RET_USER_NOTIF);
     set_no_new_privs().expect("a flag"); // without it only root may have a filter
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr().cast() };
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: a program of that length, which the kernel copies.
     let listener = unsafe {
         libc::syscall(
