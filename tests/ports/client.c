@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 typedef struct pam_handle pam_handle;
@@ -77,6 +78,7 @@ int main(int argc, char **argv) {
     logged = socket(AF_UNIX, SOCK_DGRAM, 0);
     if (bind(logged, (struct sockaddr *)&address, sizeof address) != 0) return perror("/dev/log"), 1;
 
+    openlog("client", 0, LOG_AUTHPRIV); // by itself musl knows no name
     void *module = must(dlopen(argv[1], RTLD_NOW), argv[1]);
     call *open = (call *)must(dlsym(module, "pam_sm_open_session"), "open");
     call *close = (call *)must(dlsym(module, "pam_sm_close_session"), "close");
