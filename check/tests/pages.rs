@@ -41,7 +41,18 @@ fn page() -> Vec<u8> {
     man.render_options_section(&mut page).expect("memory");
     // mandoc has no use for a break beside a blank line.
     let text = String::from_utf8(page).expect("UTF-8").replace(".br\n\n.br\n", ".sp\n");
-    (text + &sections()).into_bytes()
+    (text + &sections()).lines().map(fold).collect::<String>().into_bytes()
+}
+
+/// A line of a page as lines of 80 characters at most, which is what translators and mandoc want. A macro's stays whole.
+fn fold(line: &str) -> String {
+    let options = textwrap::Options::new(80)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let text =
+        if line.starts_with('.') { line.trim_end().to_owned() } else { textwrap::fill(line.trim_end(), options) };
+    text + "\n"
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -76,9 +87,8 @@ fn the_files_are_up_to_date() {
 fn the_page_has_no_faults() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), page()).expect("a file");
-    let output =
-        Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(file.path()).output().expect("mandoc");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let output = Command::new("mandoc").args(["-T", "lint"]).arg(file.path()).output().expect("mandoc");
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
