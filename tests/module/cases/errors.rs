@@ -5,7 +5,7 @@
 use crate::Stage;
 use crate::stage::{
     ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, WARNING, assert_keyring_for, assert_own_keyring,
-    assert_revoked, ids, in_child, live_session, session, use_up_the_quota, with_real_ids,
+    assert_revoked, assert_untouched, ids, in_child, live_session, session, use_up_the_quota, with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
@@ -159,6 +159,7 @@ fn an_errno_without_a_name_is_shown_by_number(stage: &Stage) {
 /// The kernel's own refusal: dave's keys use up what he may have.
 fn a_full_quota_is_told_with_what_to_do(stage: &Stage) {
     let before = ids();
+    assert_untouched(DAVE); // else what goes later leaves room
     with_real_ids(DAVE, || keys::join(None).expect("a keyring"));
     use_up_the_quota(DAVE);
     let mut pam = stage.login(DAVE, &["session MODULE force"]);
@@ -182,6 +183,7 @@ fn a_full_quota_is_told_with_what_to_do(stage: &Stage) {
 
 /// A thread that has no session keyring may make one over its quota, but not link into it.
 fn a_quota_without_room_for_the_link_is_told(stage: &Stage) {
+    assert_untouched(ERIN);
     use_up_the_quota(ERIN);
     let mut pam = stage.login(ERIN, &["session MODULE force revoke"]);
     stage.differs("full-quota", || assert_eq!(pam.open(), SUCCESS));
