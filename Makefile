@@ -97,6 +97,13 @@ check-packages:
 	tests/needs --packages
 	tests/packages/check
 
+# The packages for pacman, built and installed in a Debian 13, which has Arch's tools.
+check-arch:
+	root=$$(ROOT=arch-trixie tests/root trixie "$$(dpkg --print-architecture)" build-essential cargo file keyutils libarchive-tools libpam0g makepkg \
+		pacman-package-manager rustc zstd) && \
+	rm -rf target/arch && packaging/dist target/arch && \
+	tests/packages/inside "$$root" '$(CURDIR)/target/arch/result' tests/packages/arch target/arch/*.tar.gz packaging/arch/PKGBUILD
+
 # Other architectures and musl: built, looked at, and run by qemu-user. PORTS="arm64 musl" takes these of tests/ports/list only.
 check-ports:
 	tests/ports/check $(PORTS)
@@ -150,4 +157,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-arch check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
