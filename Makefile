@@ -3,7 +3,9 @@
 
 CARGO ?= cargo
 CYCLES ?= 100000
-MODULE = target/release/libpam_keyinit.so
+# Where cargo puts what it builds, as these variables of cargo's own say.
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
+MODULE = $(BUILT)/libpam_keyinit.so
 
 # Where libpam looks for modules: beside the C module, else the usual place.
 SECURITYDIR ?= $(or $(patsubst %/pam_unix.so,%,$(firstword $(wildcard \
@@ -17,7 +19,7 @@ PREFIX ?= /usr/local
 PLACE = $(DESTDIR)$(SECURITYDIR)/$(MODULE_NAME).so
 PAGE = $(DESTDIR)$(PREFIX)/share/man/man8/$(PAGE_NAME).8
 
-COMMAND = target/release/pam_keyinit_check
+COMMAND = $(BUILT)/pam_keyinit_check
 SBINDIR ?= $(PREFIX)/sbin
 ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 COMMAND_PLACE = $(DESTDIR)$(SBINDIR)/pam_keyinit_check
@@ -30,7 +32,7 @@ all: $(MODULE)
 # Cargo may find that nothing has changed. Then no later make, by a root who has no cargo, is to ask it again.
 $(MODULE): Cargo.toml Cargo.lock build.rs $(wildcard src/*.rs)
 	$(CARGO) build --release --locked
-	touch $@
+	touch -c $@
 
 # Link-time optimisation is for the module: with it, who wants to see this would wait twice as long.
 demo: all
@@ -70,8 +72,8 @@ check-reference:
 IN_TRIXIE = $(TEST) --test $(1) --config "target.'cfg(unix)'.runner = ['$(CURDIR)/tests/inside', '$$root', '$(CURDIR)/target']"
 check-trixie: all
 	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
-	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,module) && \
-	PAM_KEYINIT_SO='$(CURDIR)/$(MODULE)' $(call IN_TRIXIE,libpam) && \
+	PAM_KEYINIT_SO='$(abspath $(MODULE))' $(call IN_TRIXIE,module) && \
+	PAM_KEYINIT_SO='$(abspath $(MODULE))' $(call IN_TRIXIE,libpam) && \
 	PAM_KEYINIT_REFERENCE=1 $(call IN_TRIXIE,module)
 
 # Both on i686, in Debian 12, where the module is built too.
@@ -92,17 +94,11 @@ rpm:
 	tests/needs --packages
 	packaging/rpm/build target/rpm --nodeps
 
-# The packages in clean systems: installed, replaced, removed, with failures half way, while somebody logs in all the time.
+# The packages of each distribution, built, and in clean systems: installed, replaced, removed, with failures half way, while somebody logs in
+# all the time.
 check-packages:
 	tests/needs --packages
 	tests/packages/check
-
-# The packages for pacman, built and installed in a Debian 13, which has Arch's tools.
-check-arch:
-	root=$$(ROOT=arch-trixie tests/root trixie "$$(dpkg --print-architecture)" build-essential cargo file keyutils libarchive-tools libpam0g makepkg \
-		pacman-package-manager rustc zstd) && \
-	rm -rf target/arch && packaging/dist target/arch && \
-	tests/packages/inside "$$root" '$(CURDIR)/target/arch/result' tests/packages/arch target/arch/*.tar.gz packaging/arch/PKGBUILD
 
 # Other architectures and musl: built, looked at, and run by qemu-user. PORTS="arm64 musl" takes these of tests/ports/list only.
 check-ports:
@@ -138,7 +134,7 @@ command: $(COMMAND)
 
 $(COMMAND): Cargo.lock check/Cargo.toml $(wildcard check/src/*.rs check/src/*/*.rs)
 	$(CARGO) build --release --locked --config 'profile.release.lto="off"' --package pam_keyinit_check
-	touch $@
+	touch -c $@
 
 # Its page and completions are made by its tests, and kept.
 install-command: $(COMMAND)
@@ -157,4 +153,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-arch check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
