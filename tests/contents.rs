@@ -70,7 +70,10 @@ fn the_packages_have_these_versions() {
         if LISTS.iter().any(|(package, _)| *package == name) {
             assert!(spec.contains(&format!("\nVersion:        {version}\n")), "{version} in the spec");
             assert!(changelog.starts_with(&format!("pam-keyinit ({version}-")), "{version} in Debian's changelog");
-            assert!(recipes.iter().all(|recipe| recipe.contains(&format!("\npkgver={version}\n"))), "{version} in PKGBUILD, APKBUILD");
+            assert!(
+                recipes.iter().all(|recipe| recipe.contains(&format!("\npkgver={version}\n"))),
+                "{version} in PKGBUILD, APKBUILD"
+            );
         } else {
             assert!(spec.contains(&format!("bundled(crate({name})) = {version}\n")), "{name} {version} in the spec");
         }
@@ -100,7 +103,8 @@ fn the_table_has_the_licences_of_all_crates() {
         assert_eq!(source, "registry+https://github.com/rust-lang/crates.io-index", "{name}");
         names.entry(license.replace('/', " OR ")).or_default().insert(name);
     }
-    let rows = names.into_iter().map(|(license, names)| format!("| {license} | {} |", Vec::from_iter(names).join(", ")));
+    let rows =
+        names.into_iter().map(|(license, names)| format!("| {license} | {} |", Vec::from_iter(names).join(", ")));
     let table = include_str!("../docs/crates.md").lines().skip_while(|line| *line != "|---|---|").skip(1);
     assert_eq!(Vec::from_iter(table.take_while(|line| line.starts_with('|'))), Vec::from_iter(rows));
 }
@@ -108,7 +112,8 @@ fn the_table_has_the_licences_of_all_crates() {
 #[test]
 fn what_was_read_of_libc_is_this_version() {
     let read = include_str!("../supply-chain/audits.toml");
-    let [version, sum] = ["PackageVersion", "PackageChecksum"].map(|tag| values(LISTS[0].1, tag).last().expect("libc has one"));
+    let [version, sum] =
+        ["PackageVersion", "PackageChecksum"].map(|tag| values(LISTS[0].1, tag).last().expect("libc has one"));
     assert!(read.contains(&format!("version = \"{version}\"")), "{version}");
     assert!(read.contains(&sum.replace("SHA256: ", "SHA-256 ")), "{sum}");
 }
