@@ -38,6 +38,8 @@ $(MODULE): Cargo.toml Cargo.lock build.rs $(wildcard src/*.rs)
 demo: all
 	$(CARGO) run --release --locked --quiet --config 'profile.release.lto="off"' --package demo
 
+# Keeps what a check has seen, for `make release`.
+TRIED = tests/tried $@
 # Always of the whole workspace: then crates that its packages share are compiled once.
 TEST = $(CARGO) test --workspace --locked
 
@@ -45,12 +47,12 @@ check:
 	tests/needs
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --locked --quiet --all-targets -- --deny warnings
-	$(TEST) --no-fail-fast
+	$(TRIED) $(TEST) --no-fail-fast
 
 # The behaviour tests under valgrind's memcheck, all but those into which it does not look.
 memcheck:
 	tests/needs
-	PAM_KEYINIT_MEMCHECK=1 $(TEST) --test module
+	PAM_KEYINIT_MEMCHECK=1 $(TRIED) $(TEST) --test module
 
 # The load of `make check`, in full, with the figures that docs/reliability.md has.
 soak:
@@ -65,25 +67,33 @@ bench:
 # The behaviour tests with the system's C module: all but what docs/differences.md lists has to hold for it as well.
 check-reference:
 	tests/needs
-	PAM_KEYINIT_REFERENCE=1 $(TEST) --test module
+	PAM_KEYINIT_REFERENCE=1 $(TRIED) $(TEST) --test module
 
-# Both in Debian 13, whose Linux-PAM is 1.7.0: with this module as built here, and with the C module of there. And whether
-# pam_keyinit_check reads PAM's files as that libpam does.
-IN_TRIXIE = $(TEST) --test $(1) --config "target.'cfg(unix)'.runner = ['$(CURDIR)/tests/inside', '$$root', '$(CURDIR)/target']"
+# Both in Debian 13, whose Linux-PAM is 1.7.0.
 check-trixie: all
-	root=$$(tests/root trixie "$$(dpkg --print-architecture)" $$(tests/needs --list)) && \
-	PAM_KEYINIT_SO='$(abspath $(MODULE))' $(call IN_TRIXIE,module) && \
-	PAM_KEYINIT_SO='$(abspath $(MODULE))' $(call IN_TRIXIE,libpam) && \
-	PAM_KEYINIT_REFERENCE=1 $(call IN_TRIXIE,module)
+	PAM_KEYINIT_SO='$(abspath $(MODULE))' $(TRIED) tests/trixie
 
 # Both on i686, in Debian 12, where the module is built too.
 check-i686:
-	tests/ports/i686
+	$(TRIED) tests/ports/i686
 
 # Each change that cargo-mutants makes to src, or to FILE=src/session.rs alone, before the tests: takes hours.
 mutants:
 	tests/needs
 	tests/mutants $(FILE)
+
+# Licences and sources of all crates; faults that are known of them, where RustSec's list can be fetched: `cargo deny check advisories`.
+DENY = target/tools/bin/cargo-deny
+$(DENY):
+	$(CARGO) install --locked --quiet --root target/tools cargo-deny@0.20.2
+
+deny: $(DENY)
+	$(DENY) --locked --offline check bans licenses sources
+
+# A release, whole but for the signature, with what the checks above have seen of this commit.
+release:
+	tests/needs --packages
+	packaging/release target/pam-keyinit-$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 
 # Debian's packages, source and binary. The compiler need not be Debian's, hence -d.
 deb:
@@ -98,15 +108,15 @@ rpm:
 # all the time.
 check-packages:
 	tests/needs --packages
-	tests/packages/check
+	$(TRIED) tests/packages/check
 
 # Other architectures and musl: built, looked at, and run by qemu-user. PORTS="arm64 musl" takes these of tests/ports/list only.
 check-ports:
-	tests/ports/check $(PORTS)
+	$(TRIED) tests/ports/check $(PORTS)
 
 # Whole machines in qemu: Debian's kernels, systemd, SELinux. VM="linux-6.1 systemd-12" takes these of tests/vm/list only.
 check-vm: all
-	tests/vm/check $(VM)
+	$(TRIED) tests/vm/check $(VM)
 
 # This module has its name in it, and the C module has not.
 IS_OURS = grep -qs 'pam_keyinit\.rs'
@@ -153,4 +163,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants deny release deb rpm install uninstall command install-command uninstall-command docs
