@@ -82,14 +82,6 @@ mutants:
 	tests/needs
 	tests/mutants $(FILE)
 
-# Licences and sources of all crates; faults that are known of them, where RustSec's list can be fetched: `cargo deny check advisories`.
-DENY = target/tools/bin/cargo-deny
-$(DENY):
-	$(CARGO) install --locked --quiet --root target/tools cargo-deny@0.20.2
-
-deny: $(DENY)
-	$(DENY) --locked --offline check bans licenses sources
-
 # A release, whole but for the signature, with what the checks above have seen of this commit.
 release:
 	tests/needs --packages
@@ -163,4 +155,4 @@ docs: docs/keyrings.svg
 docs/keyrings.svg: docs/keyrings.dot
 	dot -Tsvg $< -o $@
 
-.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants deny release deb rpm install uninstall command install-command uninstall-command docs
+.PHONY: all demo check memcheck bench check-reference check-trixie check-i686 check-packages check-ports check-vm soak mutants release deb rpm install uninstall command install-command uninstall-command docs
