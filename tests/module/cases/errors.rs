@@ -4,8 +4,8 @@
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, NOTICE, WARNING, assert_keyring_for, assert_own_keyring,
-    assert_revoked, assert_untouched, ids, in_child, live_session, session, use_up_the_quota, with_real_ids,
+    ALICE, BOB, CRITICAL, DAVE, DEBUG, ERIN, ERROR, Left, NOTICE, WARNING, assert_keyring_for, assert_own_keyring,
+    assert_revoked, assert_untouched, fill_up, ids, in_child, live_session, session, with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{CRED_ERR, DELETE, ESTABLISH, PERM_DENIED, SESSION_ERR, SUCCESS};
@@ -161,7 +161,7 @@ fn a_full_quota_is_told_with_what_to_do(stage: &Stage) {
     let before = ids();
     assert_untouched(DAVE); // else what goes later leaves room
     with_real_ids(DAVE, || keys::join(None).expect("a keyring"));
-    use_up_the_quota(DAVE);
+    fill_up(DAVE, keys::USER, Left::Bytes(0));
     let mut pam = stage.login(DAVE, &["session MODULE force"]);
     stage.differs("full-quota", || assert_eq!(pam.open(), SUCCESS));
     stage.assert_logged(
@@ -184,7 +184,7 @@ fn a_full_quota_is_told_with_what_to_do(stage: &Stage) {
 /// A thread that has no session keyring may make one over its quota, but not link into it.
 fn a_quota_without_room_for_the_link_is_told(stage: &Stage) {
     assert_untouched(ERIN);
-    use_up_the_quota(ERIN);
+    fill_up(ERIN, keys::USER, Left::Bytes(0));
     let mut pam = stage.login(ERIN, &["session MODULE force revoke"]);
     stage.differs("full-quota", || assert_eq!(pam.open(), SUCCESS));
     stage.assert_logged(WARNING, &["KEYCTL_LINK", "EDQUOT", "/proc/key-users", "charged to the caller"]);

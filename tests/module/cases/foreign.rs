@@ -7,9 +7,8 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::Stage;
 use crate::stage::{
-    ALICE, ERROR, NOTICE, SET, Who, assert_own_keyring, assert_revoked, become_ids, flags, ids, in_child,
-    in_the_name_of, join_as, live_session, say_where, session, set_flags, use_up_the_quota, users, wait_until,
-    with_real_ids,
+    ALICE, ERROR, Left, NOTICE, SET, Who, assert_own_keyring, assert_revoked, become_ids, fill_up, flags, ids,
+    in_child, in_the_name_of, join_as, live_session, say_where, session, set_flags, users, wait_until, with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{PERM_DENIED, SESSION_ERR, SUCCESS};
@@ -147,7 +146,7 @@ fn a_full_quota_keeps_no_session_from_its_end(stage: &Stage) {
             assert_eq!(pam.open(), SUCCESS);
             let keyring = live_session();
             keys::add("of-the-session", "secret", keyring).expect("a key");
-            use_up_the_quota(who);
+            fill_up(who, keys::USER, Left::Bytes(0));
             assert_eq!(pam.close(), SUCCESS);
             if who == revokes {
                 assert_revoked(keyring);

@@ -61,20 +61,6 @@ pub fn assert_revoked(keyring: i32) {
     assert!(matches!(errno, Some(libc::EKEYREVOKED | libc::ENOKEY)), "{errno:?}");
 }
 
-/// Adds keys of `who` until the kernel takes none any more, large ones first and then small ones.
-pub fn use_up_the_quota(who: Who) {
-    in_the_name_of(who, || {
-        let mut number = 0;
-        for size in [2000, 200, 20, 1] {
-            while keys::add(&number.to_string(), &"x".repeat(size), keys::USER).is_ok() {
-                number += 1;
-            }
-            let error = std::io::Error::last_os_error().raw_os_error();
-            assert_eq!(error, Some(libc::EDQUOT), "after {number} keys");
-        }
-    });
-}
-
 /// What is left of a user's quota.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Left {

@@ -32,7 +32,7 @@ use nix::unistd::{Gid, Uid, User};
 
 pub use self::keyrings::{
     Left, assert_keyring_for, assert_own_keyring, assert_revoked, assert_untouched, fill_up, join_as, live_session,
-    session, shared_keyring, shared_name, use_up_the_quota,
+    session, shared_keyring, shared_name,
 };
 pub use self::process::{
     SET, become_capable, become_ids, flags, ids, ids_of, in_the_name_of, keep_capabilities_whatever_the_uids,
