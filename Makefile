@@ -85,7 +85,7 @@ mutants:
 # A release, whole but for the signature, with what the checks above have seen of this commit.
 release:
 	tests/needs --packages
-	packaging/release target/pam-keyinit-$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+	packaging/release
 
 # Debian's packages, source and binary. The compiler need not be Debian's, hence -d.
 deb:
