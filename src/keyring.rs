@@ -6,6 +6,9 @@ use crate::error::{Error, Failure};
 use crate::line::Line;
 use crate::sys::{self, Answer, Operation, Query};
 
+/// The permissions of a new session keyring: possessor all, owner view and read, linux/keyctl.h.
+const AS_MADE: i32 = 0x3f03_0000;
+
 /// The serial number of a keyring: positive, unique on the machine while the keyring lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keyring(pub i32);
@@ -78,19 +81,29 @@ impl Keyring {
     /// [`Error::JoinShared`]: `EDQUOT`, `ENOMEM`. [`Error::NameTaken`]: with what the thread has now. [`Error::Share`],
     /// [`Error::Link`]: `EDQUOT`, `ENOKEY`, `EACCES`.
     pub fn join_shared(uid: u32) -> Result<Keyring, Failure> {
-        const SHARED: i32 = 0x3f0b_0000; // possessor all, owner view, read and search, linux/keyctl.h
+        const SHARED: i32 = AS_MADE | 0x0008_0000; // and owner search
         let mut name = Line::new();
         let name = name.text("_ses.").number(uid).as_c_str();
-        let joined = Keyring(sys::keyctl_join(Some(name)).map_err(|errno| Error::JoinShared.because(errno))?);
-        if joined.owner() != Some(uid) {
-            Keyring::join().inspect_err(|_| _ = joined.invalidate())?;
-            return Err(Error::NameTaken.into());
+        let kept = || sys::keyctl_search(libc::KEY_SPEC_USER_SESSION_KEYRING, name).map(Keyring);
+        let mut gives_way = true;
+        loop {
+            let joined = Keyring(sys::keyctl_join(Some(name)).map_err(|errno| Error::JoinShared.because(errno))?);
+            if joined.owner() != Some(uid) {
+                Keyring::join().inspect_err(|_| _ = joined.invalidate())?;
+                return Err(Error::NameTaken.into());
+            }
+            if kept() != Ok(joined) {
+                keyctl(Error::Share, Operation::SetPermissions, joined.0, SHARED)?;
+                // Until now no other session could find it, and one that began meanwhile has made and kept its own.
+                if gives_way && kept().is_ok_and(|others| others != joined) {
+                    gives_way = false;
+                    keyctl(Error::Share, Operation::SetPermissions, joined.0, AS_MADE)?;
+                    continue;
+                }
+                keyctl(Error::Share, Operation::Link, joined.0, libc::KEY_SPEC_USER_SESSION_KEYRING)?;
+            }
+            return joined.link_user_keyring().and(Ok(joined));
         }
-        if sys::keyctl_search(libc::KEY_SPEC_USER_SESSION_KEYRING, name) != Ok(joined.0) {
-            keyctl(Error::Share, Operation::SetPermissions, joined.0, SHARED)?;
-            keyctl(Error::Share, Operation::Link, joined.0, libc::KEY_SPEC_USER_SESSION_KEYRING)?;
-        }
-        joined.link_user_keyring().and(Ok(joined))
     }
 
     /// Links the user keyring of the thread's real uid into this one, which the thread must possess.
@@ -124,7 +137,6 @@ impl Keyring {
     /// # Errors
     /// [`Error::Link`]: it is empty, and the user keyring is not in it. Others: keys are left.
     pub fn clear(self) -> Result<(), Failure> {
-        const AS_MADE: i32 = 0x3f03_0000; // possessor all, owner view and read, linux/keyctl.h
         self.unlink_all().or_else(|refused| {
             if refused.keyring_is_dead() || refused.error == Error::Link {
                 return Err(refused);

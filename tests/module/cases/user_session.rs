@@ -2,6 +2,7 @@
 //! `user-session`: one keyring for all sessions of a user (contract, section 10).
 
 use std::ffi::CString;
+use std::sync::mpsc;
 
 use crate::Stage;
 use crate::stage::program::{Program, Running, SSHD, SU_LOGIN, twice};
@@ -35,6 +36,7 @@ cases! {
         with_a_full_quota_and_without_it_the_caller_is_charged => "user-session"
         a_user_who_has_changed_its_permissions_goes_on => "user-session"
         one_that_is_revoked_is_replaced => "user-session"
+        two_that_begin_at_once_share_it => "user-session"
         sessions_of_sshd_su_and_cron_share_it => "user-session";
 }
 
@@ -331,6 +333,37 @@ fn one_that_is_revoked_is_replaced(stage: &Stage) {
     assert_eq!(stage.session("user-session").open(), SUCCESS);
     assert_shares(stage.user);
     stage.assert_silent();
+}
+
+/// Neither finds a shared one. The other begins, and ends its beginning, before each of the system calls of the one.
+fn two_that_begin_at_once_share_it(stage: &Stage) {
+    let users = many_users(stage, 14980, 40);
+    let calls_at_most = users.len() - 1;
+    for (turn, who) in users.into_iter().enumerate() {
+        in_child(|| {
+            say_where(turn);
+            keys::join(None).expect("a daemon's keyring");
+            let [mut one, mut other] = ["one", "other"].map(|_| stage.login(who, &["session MODULE user-session"]));
+            let (sender, others) = mpsc::channel();
+            let mut earlier = 0;
+            let supervisor = Supervisor::new(&NUMBERS);
+            supervisor.between(move |_| {
+                if earlier == turn {
+                    sender.send((other.open(), session())).expect("the one waits");
+                }
+                earlier += 1;
+            });
+            assert_eq!(one.open(), SUCCESS);
+            let calls = supervisor.stop().len();
+            assert!(calls <= calls_at_most, "{calls}");
+            assert_shares(who);
+            match others.try_recv() {
+                Ok(others) => assert_eq!(others, (SUCCESS, Ok(live_session()))),
+                Err(_) => assert!(turn >= calls, "the other has begun"),
+            }
+            stage.assert_silent();
+        });
+    }
 }
 
 fn sessions_of_sshd_su_and_cron_share_it(stage: &Stage) {
