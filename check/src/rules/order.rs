@@ -79,7 +79,7 @@ fn selinux(look: &Look) -> Option<Finding> {
         stack.get(place)?,
         "order-selinux",
         message,
-        "move it below pam_selinux.so open, above all that stores keys".to_owned(),
+        "move it below pam_selinux.so open, above all that stores keys; Debian's policy wants its module keyinit.cil for that".to_owned(),
     ))
 }
 
