@@ -35,6 +35,7 @@ const CASES_LEFT_OUT: &[&str] = &[
     "sessions_in_threads_have_a_keyring_each",
     "other_threads_keep_their_ids_and_sleep_on",
     "a_squatter_who_comes_meanwhile_is_not_joined",
+    "two_that_begin_at_once_share_it",
     "sessions_of_sshd_su_and_cron_share_it",
 ];
 
