@@ -2,7 +2,7 @@
 //! `user-session`: one keyring for all sessions of a user (contract, section 10).
 
 use std::ffi::CString;
-use std::sync::mpsc;
+use std::fs;
 
 use crate::Stage;
 use crate::stage::program::{Program, Running, SSHD, SU_LOGIN, twice};
@@ -12,7 +12,8 @@ use crate::stage::supervisor::Supervisor;
 use crate::stage::{
     ALICE, BOB, ERROR, Left, SET, SEVERAL, WARNING, Who, assert_keyring_for, assert_own_keyring, assert_revoked,
     assert_untouched, become_capable, become_ids, daemons, fill_up, flags, ids, in_child, in_the_name_of, join_as,
-    live_session, many_users, say_where, session, set_flags, shared_keyring, shared_name, users, with_real_ids,
+    leave_behind, live_session, many_users, say_where, session, set_flags, shared_keyring, shared_name, users,
+    with_real_ids,
 };
 use crate::support::keys;
 use crate::support::pam::{DELETE, ESTABLISH, IGNORE, SESSION_ERR, SUCCESS};
@@ -343,13 +344,17 @@ fn two_that_begin_at_once_share_it(stage: &Stage) {
         in_child(|| {
             say_where(turn);
             keys::join(None).expect("a daemon's keyring");
-            let [mut one, mut other] = ["one", "other"].map(|_| stage.login(who, &["session MODULE user-session"]));
-            let (sender, others) = mpsc::channel();
+            let mut one = stage.login(who, &["session MODULE user-session"]);
+            let others = stage.directory.join(format!("others-{turn}"));
+            let mut other = Some(leave_behind(|| {
+                assert_eq!(stage.login(who, &["session MODULE user-session"]).open(), SUCCESS);
+                fs::write(&others, live_session().to_string()).expect("a file");
+            }));
             let mut earlier = 0;
             let supervisor = Supervisor::new(&NUMBERS);
             supervisor.between(move |_| {
                 if earlier == turn {
-                    sender.send((other.open(), session())).expect("the one waits");
+                    other.take().expect("one").start().finish();
                 }
                 earlier += 1;
             });
@@ -357,8 +362,8 @@ fn two_that_begin_at_once_share_it(stage: &Stage) {
             let calls = supervisor.stop().len();
             assert!(calls <= calls_at_most, "{calls}");
             assert_shares(who);
-            match others.try_recv() {
-                Ok(others) => assert_eq!(others, (SUCCESS, Ok(live_session()))),
+            match fs::read_to_string(&others) {
+                Ok(others) => assert_eq!(others, live_session().to_string()),
                 Err(_) => assert!(turn >= calls, "the other has begun"),
             }
             stage.assert_silent();
